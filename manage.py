@@ -1,0 +1,19 @@
+#!/usr/bin/env python
+"""Django's command line. On a machine where `make run` made a secret, it is found here."""
+
+import os
+import sys
+
+from lexicon import local
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lexicon.settings")
+    local.provide_secret(create=sys.argv[1:2] == ["demo"])
+    from django.core.management import execute_from_command_line
+
+    execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    main()
