@@ -1,0 +1,73 @@
+"""What does the server run?
+
+HTTP goes to Django, WebSockets to the consumer, and the server's own life cycle starts and stops the
+engine. daphne knows no life cycle: there the engine starts with its reactor.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lexicon.settings")
+_django = get_asgi_application()
+
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+from django.urls import re_path  # noqa: E402
+
+from lexicon.payload import MAX_BYTES  # noqa: E402
+from streaming import engine  # noqa: E402
+from streaming.consumer import ChatConsumer, UnknownSocket  # noqa: E402
+
+
+async def lifespan(scope: Any, receive: Any, send: Any) -> None:
+    """The server starts, and one day stops."""
+    running = None
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            running = engine.start()
+            await running.beats(5)
+            await send({"type": "lifespan.startup.complete"})
+        elif message["type"] == "lifespan.shutdown":
+            if running is not None:
+                await running.stop()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+
+
+async def http(scope: Any, receive: Any, send: Any) -> None:
+    """Django, which reads a body to its end before it looks at its length.
+
+    Of a long one it is shown one byte too many, and no more is read.
+    """
+    taken = 0
+
+    async def bounded() -> Any:
+        nonlocal taken
+        message = await receive()
+        body = message.get("body", b"")
+        taken += len(body)
+        if taken > MAX_BYTES:
+            return {**message, "body": body[: len(body) - (taken - MAX_BYTES) + 1], "more_body": False}
+        return message
+
+    await _django(scope, bounded if scope["path"].startswith("/api/") else receive, send)
+
+
+application = ProtocolTypeRouter(
+    {
+        "http": http,
+        "websocket": URLRouter(
+            [re_path(r"^ws/chat/?\Z", ChatConsumer.as_asgi()), re_path(r"", UnknownSocket.as_asgi())]
+        ),
+        "lifespan": lifespan,
+    }
+)
+
+if (reactor := sys.modules.get("twisted.internet.reactor")) is not None:
+    # callLater, not callWhenRunning: only then does the event loop turn.
+    reactor.callWhenRunning(lambda: reactor.callLater(0, engine.start))

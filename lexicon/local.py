@@ -1,0 +1,54 @@
+"""What does `make run` remember between two runs?
+
+One file beside the database, mode 0600 and ignored by git: the secret it made, the demo tenant's
+two keys and the admin's password. Nothing else ever stores a key. Production never reads it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from pathlib import Path
+from urllib.parse import urlsplit
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+def path() -> Path:
+    """Where the file is: beside the SQLite file, or in the project's folder with another database."""
+    url = urlsplit(os.environ.get("DATABASE_URL", ""))
+    if url.scheme == "sqlite" and url.path.strip("/"):
+        database = Path(url.path[1:])  # sqlite:///relative or sqlite:////absolute
+        return (BASE_DIR / database).with_name(database.name + ".secrets.json")
+    return BASE_DIR / "db.sqlite3.secrets.json"
+
+
+def load() -> dict[str, str]:
+    """What the file holds; empty where there is none."""
+    try:
+        return json.loads(path().read_text())
+    except FileNotFoundError:
+        return {}
+
+
+def save(values: dict[str, str]) -> None:
+    """Write the file, whole or not at all, readable by its owner only."""
+    target = path()
+    temporary = target.with_name(target.name + ".new")
+    temporary.unlink(missing_ok=True)
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump(values, file, indent=2)
+    temporary.replace(target)
+
+
+def provide_secret(*, create: bool) -> None:
+    """Put the remembered SECRET_KEY into the environment where none is given; make one with `create`."""
+    if os.environ.get("SECRET_KEY"):
+        return
+    values = load()
+    if "SECRET_KEY" not in values and create:
+        values["SECRET_KEY"] = secrets.token_urlsafe(50)
+        save(values)
+    if "SECRET_KEY" in values:
+        os.environ["SECRET_KEY"] = values["SECRET_KEY"]

@@ -1,0 +1,105 @@
+"""What happens to every request, and what only to a browser's?
+
+Django's own middleware is synchronous: each costs an asynchronous request a hop to a thread and
+back. The API needs none of it (no session, no cookie ever authenticates it), so it steps aside there.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from asgiref.sync import markcoroutinefunction
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.messages.middleware import MessageMiddleware
+from django.contrib.sessions.middleware import SessionMiddleware
+from django.http import HttpRequest, HttpResponseBase
+from django.middleware.clickjacking import XFrameOptionsMiddleware
+from django.middleware.common import CommonMiddleware
+from django.middleware.csrf import CsrfViewMiddleware
+from django.middleware.security import SecurityMiddleware
+
+from lexicon.logs import request_id
+
+_PLAIN_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
+
+
+class RequestIdMiddleware:
+    """Gives every request an id, the caller's own where it is harmless, and every answer the same."""
+
+    async_capable = True
+    sync_capable = False
+
+    def __init__(self, get_response: Callable[[HttpRequest], Awaitable[HttpResponseBase]]) -> None:
+        self.get_response = get_response
+        markcoroutinefunction(self)
+
+    async def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """The answer, with `X-Request-ID`."""
+        given = request.headers.get("X-Request-ID", "")
+        current = given if _PLAIN_ID.fullmatch(given) else uuid.uuid4().hex
+        token = request_id.set(current)
+        try:
+            response = await self.get_response(request)
+        finally:
+            request_id.reset(token)
+        response["X-Request-ID"] = current
+        if not response.streaming and not response.has_header("Content-Length"):
+            response["Content-Length"] = str(len(response.content))  # type: ignore[attr-defined]
+        return response
+
+
+def is_api(request: HttpRequest) -> bool:
+    """Whether the request is the API's, which knows no browser."""
+    return request.path_info.startswith(("/api/v1/", "/healthz", "/readyz"))
+
+
+class SecurityHeadersMiddleware(SecurityMiddleware):
+    """Django's security headers, on every answer; they need no thread."""
+
+    async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.process_request(request) or await self.get_response(request)  # type: ignore[misc]
+        return self.process_response(request, response)
+
+
+class _PagesOnly:
+    """Mixed into a middleware of Django's: steps aside for the API."""
+
+    get_response: Any
+
+    async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
+        if is_api(request):
+            return await self.get_response(request)
+        return await super().__acall__(request)  # type: ignore[misc]
+
+
+class PageSessionMiddleware(_PagesOnly, SessionMiddleware):
+    """Sessions for pages."""
+
+
+class PageCommonMiddleware(_PagesOnly, CommonMiddleware):
+    """Slash redirects and content length for pages."""
+
+
+class PageCsrfMiddleware(_PagesOnly, CsrfViewMiddleware):
+    """Forgery protection for pages."""
+
+    async def process_view(  # type: ignore[override]
+        self, request: HttpRequest, *args: Any
+    ) -> HttpResponseBase | None:
+        """The refusal of a forged form, or None."""
+        return None if is_api(request) else super().process_view(request, *args)
+
+
+class PageAuthenticationMiddleware(_PagesOnly, AuthenticationMiddleware):
+    """Staff logins for pages."""
+
+
+class PageMessageMiddleware(_PagesOnly, MessageMiddleware):
+    """Notices for pages."""
+
+
+class PageFrameMiddleware(_PagesOnly, XFrameOptionsMiddleware):
+    """Pages in frames of this site only."""

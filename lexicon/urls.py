@@ -1,0 +1,51 @@
+"""Which address leads where?
+
+API addresses work with and without one trailing slash, and nothing is redirected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.urls import path, re_path
+from django.views.decorators.csrf import csrf_exempt
+
+from chats.customer import ConversationViewSet
+from chats.views import ChatViewSet
+from lexicon import answers, health
+from lexicon.database import in_thread
+from streaming.sse import conversation_messages
+
+
+def pooled(view: Callable[..., HttpResponse]) -> Any:
+    """A synchronous view, run in the pool of database threads instead of a thread (and connection) of its own."""
+
+    @csrf_exempt
+    async def run(request: HttpRequest, **parts: Any) -> HttpResponse:
+        return await in_thread(view, request, **parts)
+
+    return run
+
+
+_CHATS = r"^api/v1/chats"
+_CONVERSATIONS = r"^api/v1/customer/conversations"
+
+urlpatterns = [
+    re_path(rf"{_CHATS}/?\Z", pooled(ChatViewSet.as_view({"post": "create"}))),
+    re_path(rf"{_CHATS}/user/(?P<user_id>[\s\S]+)\Z", pooled(ChatViewSet.as_view({"get": "of_user"}))),
+    re_path(rf"{_CHATS}/(?P<chat_id>[^/]+)/messages/?\Z", pooled(ChatViewSet.as_view({"get": "messages"}))),
+    # Not pooled: a DELETE may wait for the owner of a running reply, which needs the pool to let go.
+    re_path(rf"{_CHATS}/(?P<chat_id>[^/]+)/?\Z", ChatViewSet.as_view({"get": "retrieve", "delete": "destroy"})),
+    re_path(rf"{_CONVERSATIONS}/?\Z", pooled(ConversationViewSet.as_view({"post": "create"}))),
+    re_path(rf"{_CONVERSATIONS}/(?P<conversation_id>[^/]+)/messages/?\Z", conversation_messages),
+    path("healthz", health.alive),
+    path("readyz", health.ready),
+    path("admin/", admin.site.urls),
+]
+
+handler400 = answers.bad_request
+handler404 = answers.not_found
+handler500 = answers.server_error

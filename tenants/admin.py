@@ -1,0 +1,169 @@
+"""What do operators see and change of tenants, their users, their keys and their credits?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, User
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.http import urlencode
+from django.utils.safestring import SafeString
+
+from tenants import admin_keys  # noqa: F401 (registers the keys)
+from tenants.admin_forms import OriginsField
+from tenants.admin_paging import PagedAdmin, ReadOnlyAdmin
+from tenants.credits import do_grant
+from tenants.models import CreditEntry, EndUser, Tenant
+from tenants.provisioning import do_create_tenant
+
+admin.site.site_title = admin.site.site_header = "Lexicon"
+admin.site.index_title = "Support desk"
+admin.site.site_url = None
+# Else there are two "users" side by side, and nobody knows which of them chat.
+apps.get_app_config("auth").verbose_name = "Staff"
+
+
+def list_link(model: str, text: str, **filters: object) -> SafeString:
+    """A link to the list of "app_model", filtered."""
+    return format_html('<a href="{}?{}">{}</a>', reverse(f"admin:{model}_changelist"), urlencode(filters), text)
+
+
+class TenantForm(forms.ModelForm):
+    """A tenant's policy, and credits to add."""
+
+    allowed_origins = OriginsField(
+        required=False,
+        help_text="Pages that may chat with a chat token, one a line, for example https://shop.example.com.",
+    )
+    add_credits = forms.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=10**12,
+        help_text="Without any a tenant is unmetered; from its first ones on it is metered.",
+    )
+
+
+class TenantAdmin(PagedAdmin):
+    """Tenants. Registered by the agents' room, which knows the models a tenant may name."""
+
+    form = TenantForm
+    list_display = ("name", "is_active", "subscription_active", "answered_by", "account", "created_at")
+    list_select_related = ("account",)
+    search_fields = ("name",)
+    search_help_text = "A part of the name, or the whole id."
+    readonly_fields = ("id", "created_at", "account", "belongings")
+    fieldsets = (
+        (None, {"fields": ("name", "is_active", "subscription_active")}),
+        ("Agent", {"fields": ("model", "instructions")}),
+        (
+            "Limits",
+            {
+                "fields": (
+                    ("rest_per_minute", "ws_messages_per_second", "ws_connections"),
+                    ("message_max_characters", "reply_max_characters"),
+                    ("message_limit", "queue_depth"),
+                )
+            },
+        ),
+        ("Credits", {"fields": ("account", "add_credits")}),
+        ("Web pages", {"fields": ("allowed_origins",)}),
+        ("This tenant", {"fields": ("belongings", "id", "created_at")}),
+    )
+
+    def get_fieldsets(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
+        return self.fieldsets if obj else self.fieldsets[:-1]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # All its chats would go with it, one by one. A tenant is switched off.
+        return False
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
+        try:
+            return queryset.filter(id=search_term.strip()), False
+        except forms.ValidationError:
+            return queryset.filter(name__icontains=search_term.strip()), False
+
+    def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
+        granted = form.cleaned_data.pop("add_credits", None)
+        if not change:
+            do_create_tenant(id=obj.id, credits=granted, **form.cleaned_data)
+            return
+        super().save_model(request, obj, form, change)
+        if granted:
+            do_grant(tenant_id=obj.id, amount=granted)
+            self.log_change(request, obj, f"Added {granted} credits.")
+
+    @admin.display(description="agent")
+    def answered_by(self, tenant: Tenant) -> str:
+        return tenant.model or "as AGENT_MODEL says"
+
+    @admin.display(description="credits")
+    def account(self, tenant: Tenant) -> str:
+        return str(tenant.account) if hasattr(tenant, "account") else "unmetered until credits are added"
+
+    @admin.display(description="what it has")
+    def belongings(self, tenant: Tenant) -> SafeString:
+        links = {
+            "chats_chat": "Chats",
+            "tenants_enduser": "Users",
+            "tenants_apikey": "API keys",
+            "agents_article": "Articles",
+            "tenants_creditentry": "Ledger of credits",
+        }
+        shown = [list_link(model, text, tenant__id__exact=tenant.id) for model, text in links.items()]
+        return SafeString(" · ".join(shown))
+
+
+@admin.register(CreditEntry)
+class CreditEntryAdmin(ReadOnlyAdmin):
+    """The ledger, reached from its tenant."""
+
+    list_display = ("created_at", "tenant", "reason", "amount", "balance_after", "reply_id")
+    list_select_related = ("tenant",)
+    ordering = ("-id",)
+
+
+@admin.register(EndUser)
+class EndUserAdmin(ReadOnlyAdmin):
+    """People who chat."""
+
+    list_display = ("external_id", "tenant", "created_at")
+    list_select_related = ("tenant",)
+    # The one order an index serves.
+    ordering = ("tenant_id", "external_id")
+    search_fields = ("external_id",)
+    search_help_text = "The whole user id, as the tenant gave it."
+    fields = ("external_id", "tenant", "created_at", "chats")
+    readonly_fields = ("chats",)
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
+        return (queryset.filter(external_id=search_term) if search_term else queryset), False
+
+    @admin.display(description="chats")
+    def chats(self, user: EndUser) -> SafeString:
+        filters = {"tenant__id__exact": user.tenant_id, "user__id__exact": user.id}
+        return list_link("chats_chat", "All chats of this user", **filters)
+
+
+admin.site.unregister([User, Group])
+
+
+@admin.register(User)
+class StaffAdmin(PagedAdmin, UserAdmin):
+    """People who work here."""
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # The history of what they did would go with them. A member of staff is switched off.
+        return False
+
+
+@admin.register(Group)
+class StaffGroupAdmin(PagedAdmin, GroupAdmin):
+    """What they may do."""

@@ -1,0 +1,55 @@
+"""Whose key is this?"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+
+from django.db.models import Q
+from django.utils import timezone
+
+from lexicon.errors import AUTH_ERROR, WRONG_KEY_TYPE, ApiError
+from tenants import keys
+from tenants.models import ApiKey
+
+#: `last_used_at` is written at most this often, so that a busy key is no hot row.
+_USE_NOTED_EVERY = timedelta(minutes=1)
+
+
+def open_key(raw: str) -> ApiKey:
+    """The live key whose plaintext is `raw`, of whatever kind, with its tenant and the tenant's account.
+
+    Raises ApiError AUTH_ERROR where it is malformed (no query is made), unknown, revoked or expired,
+    or its tenant is off.
+    """
+    if not raw:
+        raise ApiError(AUTH_ERROR, "Missing API key", fix="Send the key: X-API-Key, or Authorization: Bearer.")
+    if not keys.is_well_formed(raw):
+        raise ApiError(AUTH_ERROR)
+    found = ApiKey.objects.all_tenants().filter(digest=keys.digest(raw))
+    key = found.select_related("tenant__account").first()
+    if key is None or not key.is_live:
+        raise ApiError(AUTH_ERROR)
+    _note_use(key)
+    return key
+
+
+def open_live_key(key_id: uuid.UUID) -> ApiKey:
+    """The key, with its tenant and the account, as they are now. Raises ApiError AUTH_ERROR where it is dead."""
+    key = ApiKey.objects.all_tenants().select_related("tenant__account").filter(id=key_id).first()
+    if key is None or not key.is_live:
+        raise ApiError(AUTH_ERROR)
+    return key
+
+
+def check_kind(key: ApiKey, kind: str) -> None:
+    """Raises ApiError WRONG_KEY_TYPE where a live key is of the other kind."""
+    if key.kind != kind:
+        raise ApiError(WRONG_KEY_TYPE)
+
+
+def _note_use(key: ApiKey) -> None:
+    now = timezone.now()
+    if key.last_used_at is None or now - key.last_used_at > _USE_NOTED_EVERY:
+        unnoted = Q(last_used_at=None) | Q(last_used_at__lt=now - _USE_NOTED_EVERY)
+        ApiKey.objects.for_tenant(key.tenant_id).filter(unnoted, id=key.id).update(last_used_at=now)

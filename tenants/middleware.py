@@ -1,0 +1,76 @@
+"""Who makes this API request, and have they made too many?
+
+Every request with a known key counts, whatever it is answered, so this stands before the views.
+Whether the caller may do what they ask is for the view to say: `caller(request)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from asgiref.sync import markcoroutinefunction
+from django.http import HttpRequest, HttpResponseBase
+
+from lexicon.answers import error_of, error_response, is_customer_face
+from lexicon.database import in_thread
+from lexicon.errors import RATE_LIMIT_EXCEEDED, ApiError
+from tenants import keys
+from tenants.authentication import check_kind, open_key
+from tenants.limits import RequestWindows
+from tenants.models import ApiKey
+
+windows = RequestWindows()
+
+
+class CallerMiddleware:
+    """Finds the key's row, counts the request, and adds the rate limit's headers to every answer."""
+
+    async_capable = True
+    sync_capable = False
+
+    def __init__(self, get_response: Callable[[HttpRequest], Awaitable[HttpResponseBase]]) -> None:
+        self.get_response = get_response
+        markcoroutinefunction(self)
+
+    async def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """The answer of the view, or the refusal of one request too many."""
+        if not request.path_info.startswith("/api/v1/"):
+            return await self.get_response(request)
+        try:
+            key = await _open(_credentials(request))
+        except Exception as exception:
+            request.caller = error_of(exception)  # type: ignore[attr-defined]
+            return await self.get_response(request)
+        verdict = windows.count(key.tenant_id, key.tenant.rest_per_minute)
+        if verdict.allowed:
+            request.caller = key  # type: ignore[attr-defined]
+            response = await self.get_response(request)
+        else:
+            response = error_response(request, ApiError(RATE_LIMIT_EXCEEDED, retry_after=verdict.reset))
+        for name, value in verdict.headers.items():
+            response[name] = value
+        return response
+
+
+def caller(request: HttpRequest) -> ApiKey:
+    """The key that makes this request, of the kind its face asks for, with its tenant and account.
+
+    Raises ApiError: AUTH_ERROR, WRONG_KEY_TYPE, or SERVICE_UNAVAILABLE where nobody could tell.
+    """
+    found: ApiKey | ApiError = request.caller  # type: ignore[attr-defined]
+    if isinstance(found, ApiError):
+        raise found
+    check_kind(found, ApiKey.Kind.CUSTOMER if is_customer_face(request) else ApiKey.Kind.TENANT)
+    return found
+
+
+async def _open(raw: str) -> ApiKey:
+    # A key that is no key costs no thread.
+    return await in_thread(open_key, raw) if keys.is_well_formed(raw) else open_key(raw)
+
+
+def _credentials(request: HttpRequest) -> str:
+    if not is_customer_face(request):
+        return request.headers.get("X-API-Key", "").strip()
+    scheme, _, raw = request.headers.get("Authorization", "").partition(" ")
+    return raw.strip() if scheme.lower() == "bearer" else ""

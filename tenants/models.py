@@ -1,0 +1,169 @@
+"""Which rows say who may call, and how much they may do?"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Self
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from lexicon.fields import JSONText
+
+
+class TenantQuerySet(models.QuerySet):
+    """Queries on rows that belong to a tenant. Each starts at one of these two (a test reads the code for it)."""
+
+    def for_tenant(self, tenant_id: uuid.UUID) -> Self:
+        """The rows of one tenant."""
+        return self.filter(tenant_id=tenant_id)
+
+    def all_tenants(self) -> Self:
+        """The rows of every tenant: for the heartbeat, the sweeper and staff, never for a caller."""
+        return self.all()
+
+
+class Tenant(models.Model):
+    """A customer of this installation, with the policy that holds for its chats."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(max_length=200)
+    is_active = models.BooleanField("active", default=True, help_text="Off: every key of this tenant is refused.")
+    subscription_active = models.BooleanField(default=True, help_text="Off: messages are refused with 402.")
+    rest_per_minute = models.PositiveIntegerField("REST requests a minute", default=100)
+    ws_messages_per_second = models.PositiveIntegerField("frames a second and WebSocket", default=10)
+    ws_connections = models.PositiveIntegerField("WebSockets at once", default=50)
+    message_max_characters = models.PositiveIntegerField("longest message, in characters", default=32_000)
+    reply_max_characters = models.PositiveIntegerField("longest reply, in characters", default=100_000)
+    message_limit = models.PositiveIntegerField(
+        "user messages of one chat",
+        null=True,
+        blank=True,
+        help_text="Empty: 200 for conversations of the customer API, none for chats made over REST.",
+    )
+    queue_depth = models.PositiveIntegerField("messages waiting for a reply in one chat", default=10)
+    model = models.CharField(
+        max_length=200,
+        blank=True,
+        help_text="builtin, openai:<model> or anthropic:<model>. Empty: what AGENT_MODEL says.",
+    )
+    instructions = models.TextField(blank=True, help_text="What the model is told before every chat.")
+    allowed_origins = JSONText(
+        default=list,
+        blank=True,
+        help_text='Pages that may chat with a chat token, as a JSON list, for example ["https://shop.example.com"].',
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    #: User messages of one conversation where the tenant sets no limit (CONTRACT, statuses of the customer face).
+    CONVERSATION_MESSAGE_LIMIT = 200
+
+    class Meta:
+        ordering = ("name", "id")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TenantOwned(models.Model):
+    """A row that belongs to one tenant."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, editable=False)
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+
+
+class Account(models.Model):
+    """The credits of a tenant. Its row, never the tenant's, is locked where money or connections are counted."""
+
+    tenant = models.OneToOneField(Tenant, on_delete=models.CASCADE, primary_key=True, related_name="account")
+    balance = models.BigIntegerField(null=True, blank=True, help_text="Empty: unmetered.")
+    reserved = models.BigIntegerField(default=0, help_text="One credit for each reply that is owed.")
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(
+                name="account_reserves_are_covered",
+                condition=models.Q(reserved__gte=0)
+                & (models.Q(balance__isnull=True) | models.Q(balance__gte=models.F("reserved"))),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return "unmetered" if self.balance is None else f"{self.balance} credits, {self.reserved} reserved"
+
+
+class CreditEntry(TenantOwned):
+    """One line of the ledger of a metered tenant: never changed, and their sum is the balance."""
+
+    class Reason(models.TextChoices):
+        GRANT = "grant", "credits added"
+        REPLY = "reply", "a reply"
+
+    reason = models.CharField(max_length=10, choices=Reason)
+    amount = models.BigIntegerField()
+    balance_after = models.BigIntegerField()
+    reply_id = models.UUIDField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name_plural = "credit entries"
+        indexes = (models.Index(fields=("tenant", "-id"), name="credit_entry_of_tenant"),)
+
+    def __str__(self) -> str:
+        return f"{self.amount:+d} ({self.get_reason_display()})"
+
+
+class ApiKey(TenantOwned):
+    """A key as it is kept: its SHA-256 and enough of it to recognise it by."""
+
+    class Kind(models.TextChoices):
+        TENANT = "tenant", "tenant key (lxt_): REST and WebSocket"
+        CUSTOMER = "customer", "customer key (lxc_): customer API"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(max_length=100, blank=True, help_text="Where it is used.")
+    kind = models.CharField(max_length=10, choices=Kind)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    prefix = models.CharField(max_length=8, editable=False)
+    last_four = models.CharField(max_length=4, editable=False)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, editable=False, on_delete=models.SET_NULL
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="Empty: never.")
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        verbose_name = "API key"
+        ordering = ("-created_at",)
+        indexes = (models.Index(fields=("tenant", "-created_at"), name="api_key_of_tenant"),)
+
+    def __str__(self) -> str:
+        return f"{self.prefix}…{self.last_four}"
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the key opens anything now. Reads the tenant."""
+        now = timezone.now()
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > now) and self.tenant.is_active
+
+
+class EndUser(TenantOwned):
+    """Somebody who chats with a tenant, known by the id the tenant gave."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    external_id = models.CharField("user id", max_length=255)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = "user"
+        constraints = (models.UniqueConstraint(fields=("tenant", "external_id"), name="end_user_external_id"),)
+
+    def __str__(self) -> str:
+        return self.external_id
