@@ -1,0 +1,110 @@
+"""How does a reply end, exactly once, whoever tries to end it?"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from chats import wake
+from chats.deletion import do_remove
+from chats.models import Chat, Checkpoint, Message, Reply
+from chats.queue import claim_next, drop_queued
+from tenants import credits
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a reply."""
+
+    #: One of Reply.State's DONE, FAILED, STOPPED.
+    state: str
+    content: str
+    metadata: dict[str, Any] = field(default_factory=dict)
+    #: In credits.
+    cost: int = 0
+    #: Why a person should take over; None where the agent goes on.
+    escalate: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How the end of a reply was received."""
+
+    #: False where the fence held: somebody else owns the reply by now, or ended it.
+    stands: bool
+    #: The chat's status after it; None where the chat is gone.
+    status: str | None = None
+    #: What the same process answers next.
+    next_reply: Reply | None = None
+
+
+@transaction.atomic
+def end_reply(
+    *,
+    tenant_id: uuid.UUID,
+    chat_id: uuid.UUID,
+    reply_id: uuid.UUID,
+    epoch: int,
+    outcome: Outcome,
+    process_id: uuid.UUID | None,
+) -> Ended:
+    """Store a reply as a message, settle its credits, and claim the chat's next one for `process_id`, if given.
+
+    A second call with the same epoch (the first one's answer was lost) finds it done and answers the same.
+    """
+    chat = Chat.objects.for_tenant(tenant_id).select_for_update(no_key=True).filter(id=chat_id).first()
+    replies = Reply.objects.for_tenant(tenant_id).filter(id=reply_id, epoch=epoch)
+    if chat is None or not (reply := _close(replies, outcome.state)):
+        return _ended_before(chat, replies, process_id)
+
+    now = timezone.now()
+    if reply.reserved:
+        credits.settle(tenant_id=tenant_id, reply_id=reply.id, cost=outcome.cost)
+    wake.after_commit(chat.id)
+    if chat.deleted_at is not None:
+        do_remove(chat)
+        return Ended(stands=True)
+
+    message = Message.objects.create(
+        id=reply.id,
+        tenant_id=tenant_id,
+        chat=chat,
+        sequence=chat.last_sequence + 1,
+        role=Message.Role.ASSISTANT,
+        user_id=reply.question.user_id,
+        content=outcome.content,
+        metadata=outcome.metadata,
+        reply_to=reply.question,
+        created_at=now,
+    )
+    Checkpoint.objects.filter(reply=reply).delete()
+    next_reply = None
+    if outcome.escalate is not None:
+        chat.status = Chat.Status.ESCALATED
+        drop_queued(chat)
+    elif process_id is not None:
+        next_reply = claim_next(chat, process_id)
+    Chat.objects.for_tenant(tenant_id).filter(id=chat.id).update(
+        last_sequence=message.sequence, status=chat.status, last_message_at=now, updated_at=now
+    )
+    return Ended(stands=True, status=chat.status, next_reply=next_reply)
+
+
+def _close(replies: Any, state: str) -> Reply | None:
+    """The reply, if this call is the one that closes it."""
+    if not replies.filter(state=Reply.State.RUNNING).update(state=state, finished_at=timezone.now()):
+        return None
+    return replies.select_related("question").get()
+
+
+def _ended_before(chat: Chat | None, replies: Any, process_id: uuid.UUID | None) -> Ended:
+    if chat is None:
+        return Ended(stands=True)
+    if not replies.exclude(state__in=Reply.OPEN).exists():
+        return Ended(stands=False)
+    running = Reply.objects.for_tenant(chat.tenant_id).filter(chat=chat, state=Reply.State.RUNNING, owner_id=process_id)
+    return Ended(stands=True, status=chat.status, next_reply=running.first())

@@ -1,0 +1,65 @@
+"""Are the values of a REST request what they should be?
+
+Small readers instead of serializers with their own error shapes: each answers the value or raises
+an INVALID_REQUEST that names the field.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lexicon.errors import invalid
+from lexicon.payload import text_problem
+
+#: Largest offset of a page (CONTRACT: 2,147,483,647).
+MAX_OFFSET = 2**31 - 1
+MAX_LIMIT = 100
+
+
+def read_user_id(body: dict[str, Any], name: str = "user_id") -> str:
+    """A user id of 1 to 255 characters."""
+    if name not in body:
+        raise invalid(**{name: "is required"})
+    if problem := text_problem(body[name], longest=255, blank=True) or (
+        "must not be empty" if body[name] == "" else None
+    ):
+        raise invalid(**{name: problem})
+    return str(body[name])
+
+
+def read_title(body: dict[str, Any]) -> str:
+    """A title of at most 255 characters; "" where none is given."""
+    title = body.get("title")
+    if title is None:
+        return ""
+    if problem := text_problem(title, longest=255, blank=True):
+        raise invalid(title=problem)
+    return str(title)
+
+
+def read_page(query: Any, *, default_order: str) -> tuple[int, int, bool]:
+    """offset, limit and whether the order is descending."""
+    offset = _integer(query, "offset", default=0, least=0, most=MAX_OFFSET)
+    limit = _integer(query, "limit", default=50, least=1, most=MAX_LIMIT)
+    order = query.get("order", default_order)
+    if order not in ("asc", "desc"):
+        raise invalid(order="must be asc or desc")
+    return offset, limit, order == "desc"
+
+
+def read_flag(query: Any, name: str) -> bool:
+    """A flag of the query: true or false, absent is false."""
+    value = query.get(name, "false").lower()
+    if value not in ("true", "false", "1", "0"):
+        raise invalid(**{name: "must be true or false"})
+    return value in ("true", "1")
+
+
+def _integer(query: Any, name: str, *, default: int, least: int, most: int) -> int:
+    text = query.get(name)
+    if text is None:
+        return default
+    # Python reads "1_0", " 1" and Arabic digits as integers; a query does not.
+    if not (text.isascii() and text.isdecimal()) or len(text) > 20 or not least <= int(text) <= most:
+        raise invalid(**{name: f"must be an integer from {least} to {most}"})
+    return int(text)

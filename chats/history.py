@@ -1,0 +1,64 @@
+"""What does an agent get to know of a chat?"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from agents import knowledge
+from agents.builtin import search_question
+from agents.contract import Request, Turn
+from chats.models import Message, Reply
+
+#: Messages of a chat that are looked at, newest first; a model's window is for its backend to mind.
+LATEST = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A question as its agent gets it, and what its tenant's policy says."""
+
+    model: str
+    request: Request
+    reply_max_characters: int
+
+
+def prepare(*, tenant_id: uuid.UUID, reply_id: uuid.UUID) -> Prepared | None:
+    """What the reply answers; None where it is gone."""
+    replies = Reply.objects.for_tenant(tenant_id).select_related("question", "tenant")
+    reply = replies.filter(id=reply_id).first()
+    if reply is None:
+        return None
+    history = _turns(reply.question)
+    question = reply.question.content
+    return Prepared(
+        model=reply.tenant.model or settings.AGENT_MODEL,
+        request=Request(
+            question=question,
+            instructions=reply.tenant.instructions,
+            history=history,
+            passages=tuple(knowledge.search(tenant_id=tenant_id, question=search_question(question, history))),
+        ),
+        reply_max_characters=reply.tenant.reply_max_characters,
+    )
+
+
+def _turns(question: Message) -> tuple[Turn, ...]:
+    """What was asked before the question, each with its answer. Empty replies are left out.
+
+    A message sent while a reply streams is numbered before that reply, so sequence alone would not
+    put an answer after its question.
+    """
+    messages = Message.objects.for_tenant(question.tenant_id).filter(chat_id=question.chat_id)
+    latest = list(messages.order_by("-sequence")[:LATEST])[::-1]
+    answers = {message.reply_to_id: message for message in latest if message.reply_to_id}
+    turns = []
+    for message in latest:
+        if message.sequence >= question.sequence or message.reply_to_id:
+            continue
+        turns.append(Turn("user" if message.role == Message.Role.USER else "assistant", message.content))
+        if (answer := answers.get(message.id)) and answer.content:
+            turns.append(Turn("assistant", answer.content))
+    return tuple(turns)

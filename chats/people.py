@@ -1,0 +1,72 @@
+"""What may staff do in a chat?"""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from chats import wake
+from chats.models import Chat, Message, Reply
+from chats.queue import drop_queued
+from lexicon.errors import chat_not_found
+
+
+@transaction.atomic
+def change_status(*, tenant_id: uuid.UUID, chat_id: uuid.UUID, status: str) -> Chat:
+    """Hand a chat to a person ("escalated"), back to the agent ("active"), or close it ("closed").
+
+    A chat handed to a person answers nothing that waits, and its running reply is asked to stop.
+    """
+    chat = _lock(tenant_id, chat_id)
+    if status == chat.status:
+        return chat
+    if status == Chat.Status.ESCALATED:
+        drop_queued(chat)
+        _running(chat).update(stop_requested=True)
+    chat.status = status
+    chat.updated_at = timezone.now()
+    chat.save(update_fields=["status", "updated_at"])
+    wake.after_commit(chat.id, owner_asked=True)
+    return chat
+
+
+@transaction.atomic
+def post_person_reply(*, tenant_id: uuid.UUID, chat_id: uuid.UUID, content: str, author_name: str) -> Message | None:
+    """Save what a person answers; None while the agent's reply still runs, so that the two are not woven together.
+
+    The chat must have been handed to a person before, or the agent might go on answering.
+    """
+    chat = _lock(tenant_id, chat_id)
+    if _running(chat).exists():
+        return None
+    now = timezone.now()
+    message = Message.objects.create(
+        tenant_id=tenant_id,
+        chat=chat,
+        sequence=chat.last_sequence + 1,
+        role=Message.Role.ASSISTANT,
+        user_id=chat.user_id,
+        content=content,
+        metadata={"author": "human", "author_name": author_name},
+        created_at=now,
+    )
+    Chat.objects.for_tenant(tenant_id).filter(id=chat.id).update(
+        last_sequence=message.sequence, last_message_at=now, updated_at=now
+    )
+    wake.after_commit(chat.id)
+    return message
+
+
+def _lock(tenant_id: uuid.UUID, chat_id: uuid.UUID) -> Chat:
+    chats = Chat.objects.for_tenant(tenant_id).select_for_update(no_key=True)
+    chat = chats.filter(id=chat_id, deleted_at=None).first()
+    if chat is None:
+        raise chat_not_found(chat_id)
+    return chat
+
+
+def _running(chat: Chat) -> QuerySet[Reply]:
+    return Reply.objects.for_tenant(chat.tenant_id).filter(chat=chat, state=Reply.State.RUNNING)

@@ -1,0 +1,154 @@
+"""How is a message accepted, so that what was acknowledged is never lost and owed exactly once?"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from chats import wake
+from chats.chats import visible
+from chats.models import Chat, Message, Reply
+from lexicon.errors import (
+    INVALID_REQUEST,
+    MESSAGE_LIMIT_REACHED,
+    MESSAGE_TOO_LONG,
+    RATE_LIMIT_EXCEEDED,
+    ApiError,
+    chat_not_found,
+    invalid,
+)
+from lexicon.payload import MAX_BYTES, check_metadata, text_problem, write_json
+from tenants import credits
+from tenants.models import EndUser, Tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A message as a client gave it, its form already checked."""
+
+    content: str
+    metadata: dict[str, Any]
+    client_message_id: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of content and metadata: what makes two drafts of one client_message_id the same."""
+        return hashlib.sha256(write_json([self.content, sorted_deeply(self.metadata)])).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A message that is in the database."""
+
+    message: Message
+    #: What answers it; None in an escalated chat.
+    reply: Reply | None
+    #: Whether it was there before.
+    repeated: bool = False
+
+
+def read_draft(content: object, metadata: object, client_message_id: str | None, *, name: str = "content") -> Draft:
+    """A message whose form is right. Raises ApiError INVALID_REQUEST; `name` is what the face calls its text."""
+    if problem := text_problem(content, longest=MAX_BYTES):
+        raise invalid(**{name: problem})
+    return Draft(str(content), check_metadata(metadata), client_message_id)
+
+
+def sorted_deeply(value: Any) -> Any:
+    """`value` with the keys of every object in order."""
+    if isinstance(value, dict):
+        return {key: sorted_deeply(value[key]) for key in sorted(value)}
+    if isinstance(value, list):
+        return [sorted_deeply(item) for item in value]
+    return value
+
+
+@transaction.atomic
+def post_message(
+    *,
+    tenant: Tenant,
+    chat_id: uuid.UUID,
+    user: EndUser,
+    draft: Draft,
+    process_id: uuid.UUID | None,
+    conversations_only: bool = False,
+) -> Posted:
+    """Save a message and what is owed for it. With `process_id` its reply is claimed for that process if none runs.
+
+    Reads tenant.account. Raises ApiError CHAT_NOT_FOUND, INVALID_REQUEST, MESSAGE_TOO_LONG,
+    MESSAGE_LIMIT_REACHED, RATE_LIMIT_EXCEEDED (too many wait) or PAYMENT_REQUIRED; then nothing is stored.
+    """
+    chats = visible(tenant.id, conversations_only=conversations_only)
+    chat = chats.filter(id=chat_id).select_for_update(no_key=True).first()
+    if chat is None:
+        raise chat_not_found(chat_id)
+    if draft.client_message_id is not None and (posted := _find_repeat(chat, user, draft)):
+        return posted
+
+    _check_limits(tenant, chat, draft)
+    answered = chat.status != Chat.Status.ESCALATED
+    states = list(
+        Reply.objects.for_tenant(tenant.id).filter(chat=chat, state__in=Reply.OPEN).values_list("state", flat=True)
+    )
+    if answered and states.count(Reply.State.QUEUED) >= tenant.queue_depth and states:
+        raise ApiError(RATE_LIMIT_EXCEEDED, "Too many messages of this chat wait for a reply", retry_after=1)
+    reserved = credits.reserve(tenant=tenant, needed=answered)
+
+    now = timezone.now()
+    message = Message.objects.create(
+        tenant_id=tenant.id,
+        chat=chat,
+        sequence=chat.last_sequence + 1,
+        role=Message.Role.USER,
+        user=user,
+        content=draft.content,
+        metadata=draft.metadata,
+        client_message_id=draft.client_message_id,
+        digest=draft.digest if draft.client_message_id is not None else "",
+        created_at=now,
+    )
+    reply = None
+    if answered:
+        reply = Reply(tenant_id=tenant.id, chat=chat, question=message, reserved=reserved, created_at=now)
+        if process_id is not None and not states:
+            reply.state, reply.owner_id, reply.tries, reply.started_at = Reply.State.RUNNING, process_id, 1, now
+        reply.save(force_insert=True)
+    Chat.objects.for_tenant(tenant.id).filter(id=chat.id).update(
+        last_sequence=message.sequence,
+        user_message_count=chat.user_message_count + 1,
+        title=chat.title or draft.content[:60],
+        status=Chat.Status.ACTIVE if chat.status == Chat.Status.CLOSED else chat.status,
+        last_message_at=now,
+        updated_at=now,
+    )
+    wake.after_commit(chat.id)
+    return Posted(message, reply)
+
+
+def _find_repeat(chat: Chat, user: EndUser, draft: Draft) -> Posted | None:
+    messages = Message.objects.for_tenant(chat.tenant_id).select_related("user", "reply")
+    message = messages.filter(chat=chat, user=user, client_message_id=draft.client_message_id).first()
+    if message is None:
+        return None
+    if message.digest != draft.digest:
+        problem = "was used for a message with other content or metadata"
+        raise ApiError(INVALID_REQUEST, f"This client_message_id {problem}", fields={"client_message_id": problem})
+    return Posted(message, getattr(message, "reply", None), repeated=True)
+
+
+def _check_limits(tenant: Tenant, chat: Chat, draft: Draft) -> None:
+    if len(draft.content) > tenant.message_max_characters:
+        raise ApiError(
+            MESSAGE_TOO_LONG,
+            f"The message has {len(draft.content)} characters; at most {tenant.message_max_characters} are allowed",
+        )
+    limit = tenant.message_limit
+    if limit is None and chat.is_conversation:
+        limit = Tenant.CONVERSATION_MESSAGE_LIMIT
+    if limit is not None and chat.user_message_count >= limit:
+        raise ApiError(MESSAGE_LIMIT_REACHED, f"This conversation has reached its limit of {limit} messages")

@@ -1,0 +1,104 @@
+"""Which processes live, and which sockets do they hold?"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from chats.chats import find_or_create_user, open_chat
+from chats.models import Chat, Connection, Process
+from lexicon.errors import AUTH_ERROR, CONNECTION_LIMIT_EXCEEDED, INVALID_REQUEST, ApiError, chat_not_found
+from lexicon.payload import text_problem
+from tenants.authentication import check_kind, open_key
+from tenants.models import Account, ApiKey, EndUser
+
+#: How long the row of a dead process is kept, for whoever wonders what happened.
+_DEAD_KEPT = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A socket that may talk."""
+
+    connection_id: uuid.UUID
+    key: ApiKey
+    chat: Chat
+    user: EndUser
+    user_created: bool
+
+
+def open_connection(
+    *, raw_key: str, user_id: str, chat_id: str, connection_id: uuid.UUID, process_id: uuid.UUID
+) -> Opened:
+    """Admit a WebSocket. The first check that fails answers: key, its kind, user_id, chat_id, the chat, the limit.
+
+    Raises ApiError AUTH_ERROR, WRONG_KEY_TYPE, INVALID_REQUEST, CHAT_NOT_FOUND or CONNECTION_LIMIT_EXCEEDED.
+    """
+    key = open_key(raw_key)
+    check_kind(key, ApiKey.Kind.TENANT)
+    _check_parameters(user_id, chat_id)
+    with transaction.atomic():
+        chat = open_chat(tenant_id=key.tenant_id, chat_id=chat_id)
+        # Against a deletion that looks for connections at this moment.
+        if (
+            not Chat.objects.for_tenant(key.tenant_id)
+            .select_for_update(no_key=True)
+            .filter(id=chat.id, deleted_at=None)
+        ):
+            raise chat_not_found(chat_id)
+        user, created = find_or_create_user(tenant_id=key.tenant_id, external_id=user_id)
+        Account.objects.select_for_update(no_key=True).get(tenant_id=key.tenant_id)
+        connections = Connection.objects.for_tenant(key.tenant_id).filter(process__in=Process.objects.living())
+        if connections.count() >= key.tenant.ws_connections:
+            raise ApiError(CONNECTION_LIMIT_EXCEEDED)
+        Connection.objects.create(
+            id=connection_id, process_id=process_id, tenant_id=key.tenant_id, chat=chat, user=user, key=key
+        )
+    return Opened(connection_id, key, chat, user, created)
+
+
+def do_close_connection(connection_id: uuid.UUID) -> None:
+    """The socket is gone."""
+    Connection.objects.all_tenants().filter(id=connection_id).delete()
+
+
+def beat(process_id: uuid.UUID) -> None:
+    """Renew the lease of a process, on the database's clock."""
+    if not Process.objects.filter(id=process_id).update(beat_at=Now()):
+        Process.objects.create(id=process_id)
+
+
+def tidy(*, process_id: uuid.UUID, open_connections: Collection[uuid.UUID]) -> None:
+    """Delete this process's rows of sockets that are gone, and processes long dead."""
+    mine = Connection.objects.all_tenants().filter(process_id=process_id)
+    gone = set(mine.values_list("id", flat=True)) - set(open_connections)
+    if gone:
+        mine.filter(id__in=gone).delete()
+    Process.objects.filter(beat_at__lt=Now() - _DEAD_KEPT).delete()
+
+
+def do_retire(process_id: uuid.UUID) -> None:
+    """The process stops in good order: its connections are gone, its replies handed over."""
+    Process.objects.filter(id=process_id).delete()
+
+
+def dead_keys(key_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Those of the keys that open nothing (any more)."""
+    keys = ApiKey.objects.all_tenants().filter(id__in=key_ids).select_related("tenant")
+    return set(key_ids) - {key.id for key in keys if key.is_live}
+
+
+def _check_parameters(user_id: str, chat_id: str) -> None:
+    if not user_id:
+        fix = "Add user_id parameter: ?user_id=your_user_id or X-User-ID header"
+        raise ApiError(AUTH_ERROR, "Missing user_id parameter", fix=fix)
+    if problem := text_problem(user_id, longest=255, blank=True):
+        raise ApiError(INVALID_REQUEST, f"user_id {problem}", fields={"user_id": problem})
+    if not chat_id:
+        fix = "Add chat_id parameter: ?chat_id=your_chat_id or X-Chat-ID header"
+        raise ApiError(INVALID_REQUEST, "Missing chat_id parameter", fix=fix, fields={"chat_id": "is missing"})

@@ -1,0 +1,38 @@
+"""Which reply of a chat comes next? All of this needs the chat's lock."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db.models import F
+from django.utils import timezone
+
+from chats.models import Chat, Reply
+from tenants import credits
+
+
+def claim_next(chat: Chat, process_id: uuid.UUID) -> Reply | None:
+    """The oldest reply that waits, now running and owned by the process; None where none waits."""
+    waiting = Reply.objects.for_tenant(chat.tenant_id).filter(chat=chat, state=Reply.State.QUEUED)
+    reply = waiting.order_by("question__sequence").first()
+    if reply is not None:
+        Reply.objects.for_tenant(chat.tenant_id).filter(id=reply.id).update(
+            state=Reply.State.RUNNING, owner_id=process_id, tries=F("tries") + 1, started_at=timezone.now()
+        )
+        reply.refresh_from_db()
+    return reply
+
+
+def drop_queued(chat: Chat, *, begun_too: bool = False) -> None:
+    """Nobody answers what waits any more; its reserves are given back.
+
+    One that had begun before its process stopped still owes its readers an end: it is asked to stop
+    instead, unless the chat goes with it (`begun_too`).
+    """
+    waiting = Reply.objects.for_tenant(chat.tenant_id).filter(chat=chat, state=Reply.State.QUEUED)
+    if not begun_too:
+        waiting.exclude(started_at=None).update(stop_requested=True)
+        waiting = waiting.filter(started_at=None)
+    reserves = waiting.filter(reserved=True).count()
+    waiting.update(state=Reply.State.DROPPED, reserved=False, finished_at=timezone.now())
+    credits.release(tenant_id=chat.tenant_id, replies=reserves)

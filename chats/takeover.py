@@ -1,0 +1,164 @@
+"""What happens to replies whose process is gone, stops, or is asked to stop?"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Exists, F, Max, OuterRef, Q
+from django.utils import timezone
+
+from chats import wake
+from chats.ending import Outcome, end_reply
+from chats.models import Chat, Checkpoint, Process, Reply
+from chats.queue import claim_next
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A reply nobody works on."""
+
+    tenant_id: uuid.UUID
+    chat_id: uuid.UUID
+    reply_id: uuid.UUID
+    #: Whether it waits in the queue; else its process died while it ran.
+    queued: bool
+
+
+def find_orphans(*, process_id: uuid.UUID, dead_owners_too: bool) -> list[Orphan]:
+    """Replies to adopt: the heads of queues where nothing runs and, if asked, those of dead processes.
+
+    A process never counts itself as dead.
+    """
+    replies = Reply.objects.all_tenants()
+    running = replies.filter(chat=OuterRef("chat"), state=Reply.State.RUNNING)
+    orphaned: Any = Q(state=Reply.State.QUEUED) & ~Exists(running)
+    if dead_owners_too:
+        dead = Q(owner=None) | ~Exists(Process.objects.living().filter(id=OuterRef("owner")))
+        orphaned |= Q(state=Reply.State.RUNNING) & ~Q(owner_id=process_id) & dead
+    found = replies.filter(orphaned, state__in=Reply.OPEN).order_by("created_at")
+    return [
+        Orphan(tenant_id, chat_id, reply_id, state == Reply.State.QUEUED)
+        for tenant_id, chat_id, reply_id, state in found.values_list("tenant_id", "chat_id", "id", "state")[:100]
+    ]
+
+
+@transaction.atomic
+def adopt(*, orphan: Orphan, process_id: uuid.UUID) -> Reply | None:
+    """The reply this process runs from now on in the orphan's chat; None where there is none (any more).
+
+    One whose third try died ends as failed, one that was asked to stop ends as stopped, both with what
+    the last checkpoint knows; then the chat's next reply is answered.
+    """
+    chats = Chat.objects.for_tenant(orphan.tenant_id).select_for_update(no_key=True)
+    chat = chats.filter(id=orphan.chat_id).first()
+    if chat is None:
+        return None
+    replies = Reply.objects.for_tenant(orphan.tenant_id).filter(chat=chat, state=Reply.State.RUNNING)
+    reply = replies.select_for_update(no_key=True).first()
+    if reply is None:
+        adopted = claim_next(chat, process_id)
+        if adopted is None:
+            return None
+        wake.after_commit(chat.id)
+        # It had begun before its process stopped, and was asked to stop since.
+        return _end_for_the_dead(adopted, Reply.State.STOPPED, process_id) if adopted.stop_requested else adopted
+    if reply.id != orphan.reply_id or reply.owner_id == process_id or _lives(reply.owner_id):
+        return None
+    if reply.stop_requested or chat.deleted_at is not None:
+        return _end_for_the_dead(reply, Reply.State.STOPPED, process_id)
+    if reply.tries >= Reply.MAX_TRIES:
+        return _end_for_the_dead(reply, Reply.State.FAILED, process_id)
+    replies.filter(id=reply.id).update(
+        epoch=F("epoch") + 1, tries=F("tries") + 1, owner_id=process_id, started_at=timezone.now()
+    )
+    reply.refresh_from_db()
+    wake.after_commit(chat.id)
+    return reply
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Pieces of a reply's text that no checkpoint has yet."""
+
+    reply_id: uuid.UUID
+    epoch: int
+    first_piece: int
+    pieces: list[str]
+
+
+@transaction.atomic
+def do_checkpoint(*, process_id: uuid.UUID, said: list[Said]) -> None:
+    """Keep what was said since the last time, of the replies this process still owns."""
+    mine = Reply.objects.all_tenants().filter(owner_id=process_id, state=Reply.State.RUNNING)
+    mine = mine.filter(id__in=[item.reply_id for item in said]).order_by("id").select_for_update(no_key=True)
+    standing = set(mine.values_list("id", "epoch"))
+    Checkpoint.objects.bulk_create(
+        [
+            Checkpoint(reply_id=item.reply_id, epoch=item.epoch, first_piece=item.first_piece, pieces=item.pieces)
+            for item in said
+            if (item.reply_id, item.epoch) in standing
+        ],
+        ignore_conflicts=True,
+    )
+
+
+def owned(*, process_id: uuid.UUID) -> list[Reply]:
+    """The replies that run, by the database's word, in this process."""
+    return list(Reply.objects.all_tenants().filter(owner_id=process_id, state=Reply.State.RUNNING))
+
+
+def stands(*, tenant_id: uuid.UUID, reply_id: uuid.UUID, epoch: int, process_id: uuid.UUID) -> bool:
+    """Whether the process still owns this try of the reply."""
+    replies = Reply.objects.for_tenant(tenant_id).filter(id=reply_id, epoch=epoch, owner_id=process_id)
+    return replies.filter(state=Reply.State.RUNNING).exists()
+
+
+@transaction.atomic
+def hand_over(*, tenant_id: uuid.UUID, chat_id: uuid.UUID, reply_id: uuid.UUID, epoch: int) -> None:
+    """Queue a running reply again, its try not spent: its process stops in good order."""
+    Chat.objects.for_tenant(tenant_id).select_for_update(no_key=True).filter(id=chat_id).first()
+    Reply.objects.for_tenant(tenant_id).filter(id=reply_id, epoch=epoch, state=Reply.State.RUNNING).update(
+        state=Reply.State.QUEUED, owner=None, epoch=F("epoch") + 1, tries=F("tries") - 1
+    )
+    wake.after_commit(chat_id)
+
+
+def request_stop(*, tenant_id: uuid.UUID, chat_id: uuid.UUID, reply_id: uuid.UUID | None = None) -> None:
+    """Ask the owner of the chat's running reply (only of `reply_id`, if given) to stop; nothing happens without one."""
+    running = Reply.objects.for_tenant(tenant_id).filter(chat_id=chat_id, state=Reply.State.RUNNING)
+    if reply_id is not None:
+        running = running.filter(id=reply_id)
+    if running.update(stop_requested=True):
+        wake.after_commit(chat_id, owner_asked=True)
+
+
+def said_until(reply: Reply) -> str:
+    """The text of the reply's latest try, as far as checkpoints know it."""
+    rows = Checkpoint.objects.filter(reply=reply)
+    latest = rows.aggregate(epoch=Max("epoch"))["epoch"]
+    pieces = rows.filter(epoch=latest).order_by("first_piece").values_list("pieces", flat=True)
+    return "".join(piece for group in pieces for piece in group)
+
+
+def _lives(process_id: uuid.UUID | None) -> bool:
+    return process_id is not None and Process.objects.living().filter(id=process_id).exists()
+
+
+def _end_for_the_dead(reply: Reply, state: str, process_id: uuid.UUID) -> Reply | None:
+    content = said_until(reply)
+    # The dead owner's count is lost; a token is about four characters.
+    cost = -(-len(content) // 4)
+    metadata = {"model": reply.tenant.model or settings.AGENT_MODEL, "tokens_used": cost, str(state): True}
+    ended = end_reply(
+        tenant_id=reply.tenant_id,
+        chat_id=reply.chat_id,
+        reply_id=reply.id,
+        epoch=reply.epoch,
+        outcome=Outcome(state, content, metadata, cost),
+        process_id=process_id,
+    )
+    return ended.next_reply

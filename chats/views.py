@@ -1,0 +1,87 @@
+"""How does a tenant's backend manage chats over REST?"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+from urllib.parse import unquote
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ViewSet
+
+from chats import deletion, fields, serializers
+from chats.chats import do_create_chat, list_chats, list_messages, open_chat
+from lexicon.errors import USER_NOT_FOUND, ApiError
+from lexicon.payload import check_metadata, text_problem
+from tenants.middleware import caller
+from tenants.models import ApiKey
+
+#: Seconds a DELETE waits for the owner of a running reply to let go; the sweeper does it otherwise.
+_LET_GO_SECONDS = 5.0
+
+
+class ChatViewSet(ViewSet):
+    """Chats of the tenant whose key calls."""
+
+    key: ApiKey
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Let nobody in without a live tenant key."""
+        super().initial(request, *args, **kwargs)
+        self.key = caller(request._request)
+
+    def create(self, request: Request) -> Response:
+        """Create a chat; its user is made when unknown."""
+        body: dict[str, Any] = dict(request.data)
+        chat = do_create_chat(
+            tenant_id=self.key.tenant_id,
+            user_id=fields.read_user_id(body),
+            title=fields.read_title(body),
+            metadata=check_metadata(body.get("metadata")),
+        )
+        return Response(serializers.chat_body(chat), status=201)
+
+    def of_user(self, request: Request, user_id: str) -> Response:
+        """List the chats of a user."""
+        user_id = _raw_user_id(request, user_id)
+        if text_problem(user_id, longest=255, blank=True):
+            raise ApiError(USER_NOT_FOUND)
+        return self._list(request, user_id)
+
+    def retrieve(self, request: Request, chat_id: str) -> Response:
+        """One chat."""
+        return Response(serializers.chat_body(open_chat(tenant_id=self.key.tenant_id, chat_id=chat_id)))
+
+    def messages(self, request: Request, chat_id: str) -> Response:
+        """The messages of a chat, by sequence."""
+        offset, limit, descending = fields.read_page(request.query_params, default_order="asc")
+        chat = open_chat(tenant_id=self.key.tenant_id, chat_id=chat_id)
+        page = list_messages(chat=chat, offset=offset, limit=limit, descending=descending)
+        rows = [serializers.message_body(message) for message in page.rows]
+        return Response(serializers.page_body("messages", rows, page))
+
+    def destroy(self, request: Request, chat_id: str) -> Response:
+        """Delete a chat and its messages for good."""
+        force = fields.read_flag(request.query_params, "force")
+        deleted_id, deleted_at = deletion.delete_chat(tenant_id=self.key.tenant_id, chat_id=chat_id, force=force)
+        waited_until = time.monotonic() + _LET_GO_SECONDS
+        while deletion.exists(chat_id=deleted_id) and time.monotonic() < waited_until:
+            time.sleep(0.02)
+        return Response({"success": True, "message": f"Chat {deleted_id} was deleted", "deleted_at": deleted_at})
+
+    def _list(self, request: Request, user_id: str | None) -> Response:
+        offset, limit, descending = fields.read_page(request.query_params, default_order="desc")
+        page = list_chats(
+            tenant_id=self.key.tenant_id, user_id=user_id, offset=offset, limit=limit, descending=descending
+        )
+        return Response(serializers.page_body("chats", [serializers.chat_body(chat) for chat in page.rows], page))
+
+
+def _raw_user_id(request: Request, decoded: str) -> str:
+    """The user id as it stands in the raw path, percent-decoded once, so that it may hold a slash, even at its end."""
+    raw = getattr(request._request, "scope", {}).get("raw_path")
+    if raw is None:
+        return decoded
+    raw_id = raw.partition(b"/chats/user/")[2].partition(b"?")[0]
+    return unquote(raw_id.removesuffix(b"/").decode("latin-1"), errors="surrogateescape")
