@@ -1,0 +1,193 @@
+"""How does a WebSocket chat?"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections import deque
+from typing import Any
+
+from channels.exceptions import StopConsumer
+from channels.generic.websocket import AsyncWebsocketConsumer
+
+from chats.posting import Draft, Posted, post_message
+from chats.presence import Opened, do_close_connection, open_connection
+from chats.takeover import request_stop
+from lexicon.answers import error_of
+from lexicon.database import in_thread
+from lexicon.errors import AUTH_ERROR, INTERNAL_ERROR, NOT_FOUND, RATE_LIMIT_EXCEEDED, ApiError, unavailable
+from streaming import wire
+from streaming.engine import Engine, engine
+from streaming.follower import Follower
+from streaming.frames import FrameError, Ping, Stop, find_client_message_id, read_frame
+from streaming.handshake import read_parameters
+from tenants.authentication import open_live_key
+from tenants.limits import FrameRate
+
+logger = logging.getLogger(__name__)
+
+
+class ChatConsumer(AsyncWebsocketConsumer):
+    """One WebSocket on one chat.
+
+    Channels hands a socket one event at a time, so handlers only take note; what takes time is done by
+    two tasks, one that writes events (the follower's) and one that works off the client's frames.
+    """
+
+    _engine: Engine
+    _follower: Follower
+    _rate: FrameRate
+    _opened: Opened | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """The socket's whole life. What must be released is released here: `disconnect` may never run."""
+        self._tasks: list[asyncio.Task[None]] = []
+        self._inbox: deque[Draft | Stop] = deque()
+        self._arrived = asyncio.Event()
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            self._release()
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """The handler of an event. Channels' own makes a hop to a thread for each."""
+        match message["type"]:
+            case "websocket.connect":
+                await self.websocket_connect(message)
+            case "websocket.receive":
+                try:
+                    await self.websocket_receive(message)
+                except Exception as exception:
+                    self._follower.refuse(error_of(exception))
+            case "websocket.disconnect":
+                raise StopConsumer
+
+    async def websocket_connect(self, message: dict[str, Any]) -> None:
+        """Admit the socket, or accept it, say why not, and close it."""
+        await self.accept()
+        self._engine = engine()
+        connection_id = uuid.uuid4()
+        self._follower = Follower(connection_id=connection_id, send=self.base_send)
+        self._tasks.append(asyncio.create_task(self._write(), name=f"writer of {connection_id}"))
+        self._engine.hub.register(self._follower)
+        try:
+            if not self._engine.is_leased:
+                raise unavailable()
+            parameters = read_parameters(self.scope)
+            opened = await in_thread(
+                open_connection,
+                raw_key=parameters.raw_key,
+                user_id=parameters.user_id,
+                chat_id=parameters.chat_id,
+                connection_id=connection_id,
+                process_id=self._engine.process_id,
+            )
+        except Exception as exception:
+            self._follower.refuse(error_of(exception))
+            return
+        self._opened = opened
+        self._follower.key_id = opened.key.id
+        self._rate = FrameRate(opened.key.tenant.ws_messages_per_second)
+        greeting = [wire.connection_established(user_id=opened.user.external_id, chat=opened.chat)]
+        if opened.user_created:
+            greeting.append(wire.user_created(user_id=opened.user.external_id))
+        # Frames that came with the handshake are read only after the greeting: Channels waits for this handler.
+        await self._engine.hub.join(opened.chat.id, self._follower, greeting)
+        self._tasks.append(asyncio.create_task(self._work(), name=f"frames of {connection_id}"))
+
+    async def websocket_receive(self, message: dict[str, Any]) -> None:
+        """Take note of a frame. It is counted before it is read."""
+        if self._opened is None:
+            return
+        if not self._rate.admit():
+            problem = ApiError(RATE_LIMIT_EXCEEDED, "Too many frames in one second", retry_after=1)
+            self._follower.put(wire.error(problem, client_message_id=find_client_message_id(message.get("text"))))
+            return
+        try:
+            said = read_frame(message.get("text"))
+        except FrameError as error:
+            self._follower.put(wire.error(error.problem, client_message_id=error.client_message_id))
+            return
+        if isinstance(said, Ping):
+            self._follower.put(wire.pong())
+        else:
+            self._inbox.append(said)
+            self._arrived.set()
+
+    async def _work(self) -> None:
+        """Carry out the client's frames, in their order."""
+        while True:
+            while self._inbox:
+                await self._carry_out(self._inbox.popleft())
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    async def _carry_out(self, said: Draft | Stop) -> None:
+        opened = self._opened
+        assert opened is not None
+        try:
+            if isinstance(said, Stop):
+                if not said.nothing:
+                    await in_thread(
+                        request_stop,
+                        tenant_id=opened.chat.tenant_id,
+                        chat_id=opened.chat.id,
+                        reply_id=said.reply_id,
+                    )
+                return
+            posted = await in_thread(self._post, opened, said)
+        except Exception as exception:
+            problem = error_of(exception)
+            if problem.kind in (AUTH_ERROR, INTERNAL_ERROR):
+                self._follower.refuse(problem)
+            else:
+                given = said.client_message_id if isinstance(said, Draft) else None
+                self._follower.put(wire.error(problem, client_message_id=given))
+            return
+        self._engine.run(posted.reply)
+        if posted.repeated:
+            self._engine.hub.acknowledge(self._follower, posted.message)
+
+    def _post(self, opened: Opened, draft: Draft) -> Posted:
+        # Policy and key are read afresh: either may have changed since the socket was opened.
+        key = open_live_key(opened.key.id)
+        return post_message(
+            tenant=key.tenant,
+            chat_id=opened.chat.id,
+            user=opened.user,
+            draft=draft,
+            process_id=self._engine.claims_for,
+        )
+
+    async def _write(self) -> None:
+        try:
+            await self._follower.write()
+        except Exception as exception:
+            # The client is gone; the receiving side hears of it as well.
+            logger.debug("a socket's writer ends: %s", type(exception).__name__)
+
+    def _release(self) -> None:
+        if not hasattr(self, "_follower"):
+            return
+        opened = self._opened
+        self._engine.hub.leave(opened.chat.id if opened else None, self._follower)
+        self._engine.spawn(self._forget(self._follower.connection_id), "closing of a connection")
+
+    async def _forget(self, connection_id: uuid.UUID) -> None:
+        try:
+            await in_thread(do_close_connection, connection_id)
+        except ApiError:
+            logger.info("the row of connection %s stays until the next beat", connection_id)
+
+
+class UnknownSocket(AsyncWebsocketConsumer):
+    """A WebSocket at an address where there is none."""
+
+    async def connect(self) -> None:
+        """Accept, say why not, close."""
+        await self.accept()
+        await self.send(wire.error(ApiError(NOT_FOUND)))
+        await self.close(4404, NOT_FOUND.code)

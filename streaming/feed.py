@@ -1,0 +1,246 @@
+"""What do the sockets of one chat see, and in what order?
+
+One feed for each chat that has a socket in this process. It reads the database when it is woken,
+never when it is idle, and the live text of the reply that runs; each event is encoded once and put
+to every follower. What a follower is sent depends on nothing but these two, so a lost or repeated
+wake-up changes no event, only its moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from chats.following import Running, Standing, read_standing
+from chats.models import Message
+from lexicon.database import in_thread
+from lexicon.errors import CHAT_DELETED, INTERNAL_ERROR, ApiError
+from streaming import wire
+from streaming.follower import Follower, Token
+from streaming.live import LiveText
+
+logger = logging.getLogger(__name__)
+
+#: How long to wait, in seconds, before the database is asked again after it did not answer.
+RETRY_SECONDS = 0.5
+
+
+@dataclass(slots=True)
+class Stream:
+    """The reply the followers see being written."""
+
+    running: Running
+    live: LiveText | None = None
+    #: The pieces that were sent, and how many characters they have.
+    sent: list[str] = field(default_factory=list)
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """A socket that is about to follow."""
+
+    follower: Follower
+    greeting: list[str]
+    joined: asyncio.Future[None]
+
+
+class ChatFeed:
+    """The events of one chat, for the sockets this process holds on it."""
+
+    def __init__(self, chat_id: uuid.UUID, find_live: Callable[[uuid.UUID, int], LiveText | None]) -> None:
+        self.chat_id = chat_id
+        self._find_live = find_live
+        self._followers: set[Follower] = set()
+        self._joining: list[Joining] = []
+        self._acknowledgements: list[tuple[Follower, Message]] = []
+        #: The last sequence that was sent; None before the first reading.
+        self._cursor: int | None = None
+        self._status = ""
+        self._stream: Stream | None = None
+        self._stale = False
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody follows, so that the feed can be forgotten."""
+        return not self._followers and not self._joining
+
+    async def join(self, follower: Follower, greeting: list[str]) -> None:
+        """Let a socket follow: it gets its greeting, what was said so far of the running reply, then all that comes.
+
+        It joins at a reading made from now on, so nothing is sent to it that was in the history before.
+        """
+        joining = Joining(follower, greeting, asyncio.get_running_loop().create_future())
+        self._joining.append(joining)
+        self.wake()
+        await joining.joined
+
+    def leave(self, follower: Follower) -> None:
+        """The socket is gone."""
+        self._followers.discard(follower)
+        self._joining = [joining for joining in self._joining if joining.follower is not follower]
+
+    def acknowledge(self, follower: Follower, message: Message) -> None:
+        """Tell one socket once more of a message it sent twice, not before all that precedes it was sent."""
+        self._acknowledgements.append((follower, message))
+        self.wake()
+
+    def wake(self) -> None:
+        """Something changed in the database."""
+        self._stale = True
+        if self._task is None:
+            self._task = asyncio.create_task(self._work(), name=f"feed {self.chat_id}")
+
+    def say(self) -> None:
+        """Something was said live."""
+        if self._task is None:
+            self._send_pieces()
+
+    async def _work(self) -> None:
+        try:
+            while self._stale:
+                self._stale = False
+                try:
+                    standing = await in_thread(read_standing, chat_id=self.chat_id, after=self._cursor)
+                except ApiError:
+                    self._stale = True
+                    await asyncio.sleep(RETRY_SECONDS)
+                    continue
+                self._apply(standing)
+        except Exception:
+            logger.exception("the feed of chat %s failed; its sockets are closed", self.chat_id)
+            self._close_all(ApiError(INTERNAL_ERROR))
+        finally:
+            self._task = None
+
+    def _apply(self, standing: Standing | None) -> None:
+        if standing is None:
+            self._close_all(ApiError(CHAT_DELETED))
+            return
+        for message in standing.messages:
+            self._send_message(message)
+            self._cursor = message.sequence
+        if self._cursor is None:
+            self._cursor = standing.last_sequence
+        if standing.is_behind:
+            self._stale = True
+            return
+        if self._status not in ("", standing.status):
+            self._send(wire.chat_status_changed(chat_id=self.chat_id, status=standing.status))
+        self._status = standing.status
+        if standing.running is not None:
+            self._follow(standing.running)
+        self._send_pieces()
+        self._admit()
+        self._answer_repeats()
+
+    def _send(self, item: str | Token) -> None:
+        for follower in self._followers:
+            follower.put(item)
+
+    def _send_message(self, message: Message) -> None:
+        if message.role == Message.Role.USER:
+            self._send(wire.message_received(message))
+            return
+        stream = self._stream
+        if stream is None or stream.running.reply_id != message.id:
+            self._start(message)
+        elif not message.content.startswith("".join(stream.sent)):
+            # Another try than the one that was sent has ended.
+            self._start(message, resumed=True)
+        else:
+            self._send_token(message, message.content[stream.offset :], stream.offset)
+        if message.metadata.get("failed"):
+            self._send(wire.agent_error())
+        self._send(wire.stream_ended(message))
+        self._stream = None
+
+    def _start(self, message: Message, *, resumed: bool = False) -> None:
+        self._send(
+            wire.stream_started(
+                chat_id=self.chat_id,
+                user_id=message.user.external_id,
+                message_id=message.id,
+                reply_to=message.reply_to_id,
+                resumed=resumed,
+                metadata=message.metadata,
+            )
+        )
+        self._send_token(message, message.content, 0)
+
+    def _send_token(self, message: Message, text: str, offset: int) -> None:
+        if text:
+            self._send(wire.stream_token(chat_id=self.chat_id, message_id=message.id, token=text, offset=offset))
+
+    def _follow(self, running: Running) -> None:
+        stream = self._stream
+        if stream is not None and (stream.running.reply_id, stream.running.epoch) == (running.reply_id, running.epoch):
+            return
+        self._stream = Stream(running)
+        self._send(self._started(running, resumed=stream is not None))
+
+    def _started(self, running: Running, *, resumed: bool) -> str:
+        return wire.stream_started(
+            chat_id=self.chat_id,
+            user_id=running.user_id,
+            message_id=running.reply_id,
+            reply_to=running.question_id,
+            resumed=resumed,
+        )
+
+    def _send_pieces(self) -> None:
+        stream = self._stream
+        if stream is None:
+            return
+        reply_id = stream.running.reply_id
+        if stream.live is None:
+            stream.live = self._find_live(reply_id, stream.running.epoch)
+            if stream.live is None:
+                return
+        for piece in stream.live.pieces[len(stream.sent) :]:
+            frame = wire.stream_token(chat_id=self.chat_id, message_id=reply_id, token=piece, offset=stream.offset)
+            self._send(Token(frame, piece, stream.offset, self.chat_id, reply_id))
+            stream.sent.append(piece)
+            stream.offset += len(piece)
+
+    def _admit(self) -> None:
+        joining, self._joining = self._joining, []
+        for newcomer in joining:
+            follower = newcomer.follower
+            for frame in newcomer.greeting:
+                follower.put(frame)
+            if (stream := self._stream) is not None:
+                follower.put(self._started(stream.running, resumed=True))
+                if stream.sent:
+                    follower.put(
+                        wire.stream_token(
+                            chat_id=self.chat_id,
+                            message_id=stream.running.reply_id,
+                            token="".join(stream.sent),
+                            offset=0,
+                        )
+                    )
+            self._followers.add(follower)
+            if not newcomer.joined.done():
+                newcomer.joined.set_result(None)
+
+    def _answer_repeats(self) -> None:
+        cursor = self._cursor or 0
+        ready = [item for item in self._acknowledgements if item[1].sequence <= cursor]
+        self._acknowledgements = [item for item in self._acknowledgements if item[1].sequence > cursor]
+        for follower, message in ready:
+            follower.put(wire.message_received(message))
+
+    def _close_all(self, problem: ApiError) -> None:
+        for newcomer in self._joining:
+            newcomer.follower.refuse(problem)
+            if not newcomer.joined.done():
+                newcomer.joined.set_result(None)
+        for follower in self._followers:
+            follower.refuse(problem)
+        self._joining, self._followers, self._acknowledgements = [], set(), []
+        self._stream = None

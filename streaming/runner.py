@@ -1,0 +1,170 @@
+"""How does the owner of a reply write it, from the question to the end in the history?"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from agents.contract import AgentFailure
+from chats import takeover
+from chats.ending import Ended, Outcome, end_reply
+from chats.history import prepare
+from chats.models import Reply
+from lexicon.database import in_thread
+from lexicon.errors import SERVICE_UNAVAILABLE, ApiError
+from streaming.heartbeat import Lease
+from streaming.live import LiveText
+from streaming.pump import Pump
+from streaming.speech import Speech
+
+logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: Seconds between two tries while the database does not answer.
+RETRY_SECONDS = 0.5
+
+
+class Fenced(Exception):
+    """Somebody else owns the reply by now."""
+
+
+class Runner:
+    """One try of one reply, in the process that owns it."""
+
+    def __init__(
+        self,
+        *,
+        reply: Reply,
+        process_id: uuid.UUID,
+        lease: Lease,
+        live: LiveText,
+        said: Callable[[LiveText], None],
+        claims_for: Callable[[], uuid.UUID | None],
+    ) -> None:
+        self.reply = reply
+        self.live = live
+        #: How many pieces checkpoints have.
+        self.kept = 0
+        self._process_id = process_id
+        self._lease = lease
+        self._lapses = lease.lapses
+        self._said = said
+        #: For whom the chat's next reply is claimed when this one has ended.
+        self._claims_for = claims_for
+        self._work: asyncio.Task[None] | None = None
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Say no more, and end the reply with what was said. Twice is once."""
+        self._stopped = True
+        if self._work is not None:
+            self._work.cancel()
+
+    async def run(self) -> Reply | None:
+        """Write the reply and store its end; the reply this process writes next in the chat, if any.
+
+        Cancelled, it leaves the reply as it is, for the caller to hand over.
+        """
+        reply = self.reply
+        stored: Outcome | None = None
+        try:
+            outcome = await self._find_outcome()
+            ended = await self._end(outcome)
+            if not ended.stands:
+                raise Fenced
+            if ended.status is not None:
+                stored = outcome
+            return ended.next_reply
+        except Fenced:
+            logger.warning("reply %s is somebody else's by now (epoch %d was fenced)", reply.id, reply.epoch)
+            return None
+        finally:
+            self.live.close(stored)
+
+    async def _find_outcome(self) -> Outcome:
+        speech = Speech(self.live)
+        self._work = asyncio.create_task(self._speak(speech), name=f"speech of reply {self.reply.id}")
+        if self._stopped:
+            self._work.cancel()
+        try:
+            await self._work
+        except asyncio.CancelledError:
+            if not self._stopped:
+                raise
+            return speech.outcome(Reply.State.STOPPED)
+        except Fenced:
+            raise
+        except AgentFailure as failure:
+            logger.warning("reply %s: the model failed: %s", self.reply.id, failure)
+            return speech.outcome(Reply.State.FAILED)
+        except Exception:
+            logger.exception("reply %s failed", self.reply.id)
+            return speech.outcome(Reply.State.FAILED)
+        return speech.outcome(Reply.State.DONE)
+
+    async def _speak(self, speech: Speech) -> None:
+        prepared = await self._ask(prepare, tenant_id=self.reply.tenant_id, reply_id=self.reply.id)
+        if prepared is None:
+            raise Fenced
+        pump = Pump(self._push)
+        pumping = asyncio.create_task(pump.run(), name=f"pieces of reply {self.reply.id}")
+        try:
+            try:
+                await speech.listen(prepared, pump)
+            finally:
+                # What a model said before it failed is kept, too.
+                pump.complete()
+            await pumping
+        except asyncio.CancelledError:
+            pumping.cancel()
+            raise
+        finally:
+            await asyncio.wait([pumping])
+
+    async def _push(self, piece: str) -> None:
+        if not self._lease.holds() or self._lease.lapses != self._lapses:
+            await self._reclaim()
+        self.live.append(piece)
+        self._said(self.live)
+
+    async def _reclaim(self) -> None:
+        """The lease ran out. Go on only once it is renewed and nobody took the reply meanwhile."""
+        await self._lease.renewed()
+        lapses = self._lease.lapses
+        reply = self.reply
+        if not await self._ask(
+            takeover.stands,
+            tenant_id=reply.tenant_id,
+            reply_id=reply.id,
+            epoch=reply.epoch,
+            process_id=self._process_id,
+        ):
+            raise Fenced
+        self._lapses = lapses
+
+    async def _end(self, outcome: Outcome) -> Ended:
+        reply = self.reply
+        return await self._ask(
+            end_reply,
+            tenant_id=reply.tenant_id,
+            chat_id=reply.chat_id,
+            reply_id=reply.id,
+            epoch=reply.epoch,
+            outcome=outcome,
+            process_id=self._claims_for(),
+        )
+
+    async def _ask(self, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What the database answers, however long it is away: a reply does not fail of that."""
+        while True:
+            try:
+                return await in_thread(unit, *args, **kwargs)
+            except ApiError as error:
+                if error.kind is not SERVICE_UNAVAILABLE:
+                    raise
+                await asyncio.sleep(RETRY_SECONDS)

@@ -1,0 +1,80 @@
+"""What did the agent say, and what does it cost?"""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import Any
+
+from django.conf import settings
+
+from agents.catalog import agent_for
+from agents.contract import Agent, End, Escalate, Request, Text, Usage
+from chats.ending import Outcome
+from chats.history import Prepared
+from chats.models import Reply
+from streaming.live import LiveText
+from streaming.pump import Pump
+
+
+class Speech:
+    """One try of a reply as its agent gives it."""
+
+    def __init__(self, live: LiveText) -> None:
+        self._live = live
+        self._agent: Agent | None = None
+        self._request: Request | None = None
+        self._usage: Usage | None = None
+        self._finish_reason = "stop"
+        self._escalate: str | None = None
+
+    async def listen(self, prepared: Prepared, pump: Pump) -> None:
+        """Give all the agent says to the pump, until it ends or the reply is as long as it may be.
+
+        Raises what the agent raises.
+        """
+        self._agent = agent_for(prepared.model)
+        self._request = prepared.request
+        room = prepared.reply_max_characters
+        async with aclosing(self._agent.reply(prepared.request)) as events:
+            async for event in events:
+                match event:
+                    case Text(text):
+                        pump.add(text[:room])
+                        room -= len(text)
+                        if room < 0:
+                            self._finish_reason = "length"
+                            return
+                    case Usage():
+                        self._usage = event
+                    case Escalate(reason):
+                        self._escalate = reason
+                    case End(finish_reason):
+                        self._finish_reason = finish_reason
+                        return
+
+    def outcome(self, state: str) -> Outcome:
+        """What became of the reply that ended in this state, with all that was pushed of it."""
+        content = self._live.text
+        usage = self._usage_of(content)
+        tokens = usage.input_tokens + usage.output_tokens
+        metadata: dict[str, Any] = {
+            "model": self._agent.model if self._agent else settings.AGENT_MODEL,
+            "tokens_used": tokens,
+        }
+        escalate = self._escalate if state == Reply.State.DONE else None
+        if self._finish_reason != "stop":
+            metadata["finish_reason"] = self._finish_reason
+        if state != Reply.State.DONE:
+            metadata[str(state)] = True
+        if escalate is not None:
+            metadata["escalated"] = True
+        # CONTRACT, guarantee 8: a reply that failed before its first token costs nothing.
+        free = state == Reply.State.FAILED and not content
+        return Outcome(state, content, metadata, cost=0 if free else tokens, escalate=escalate)
+
+    def _usage_of(self, content: str) -> Usage:
+        if self._usage is not None:
+            return self._usage
+        if self._agent is None or self._request is None:
+            return Usage(0, 0)
+        return self._agent.estimate(self._request, content)
