@@ -8,6 +8,9 @@ from urllib.parse import parse_qsl
 
 from lexicon.errors import AUTH_ERROR, ApiError
 
+#: A proxy, and daphne, may have written a repeated header as one, with commas. A user id may hold one of its own.
+_WITHOUT_COMMA = (b"x-api-key", b"x-chat-id")
+
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
@@ -30,6 +33,8 @@ def read_parameters(scope: dict[str, Any]) -> Parameters:
 
     def parameter(header: bytes, name: str) -> str:
         values = {value for key, value in scope["headers"] if key.lower() == header}
+        if header in _WITHOUT_COMMA:
+            values = {part.strip() for value in values for part in value.split(b",")}
         if len(values) > 1:
             label = header.decode().title()
             raise ApiError(AUTH_ERROR, f"The header {label} came twice with different values", fix="Send it once.")

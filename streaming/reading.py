@@ -8,6 +8,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django.conf import settings
+
 from chats.following import ReplyStanding, read_reply
 from chats.models import Reply
 from lexicon.database import in_thread
@@ -15,8 +17,6 @@ from lexicon.errors import ApiError
 from streaming.hub import Hub
 from streaming.live import LiveText, cut
 
-#: After this many seconds without a piece the reader is told that there is none.
-SILENCE_SECONDS = 15.0
 #: Seconds until the database is asked again after it did not answer.
 RETRY_SECONDS = 0.5
 
@@ -76,7 +76,7 @@ async def read_aloud(hub: Hub, reply: Reply) -> AsyncGenerator[str | Silence | F
                 yield _finish(standing.state, standing.metadata)
                 return
             try:
-                async with asyncio.timeout(SILENCE_SECONDS):
+                async with asyncio.timeout(settings.PING_SECONDS):
                     await changed.wait()
             except TimeoutError:
                 yield SILENCE
@@ -90,7 +90,7 @@ async def _live_pieces(live: LiveText) -> AsyncGenerator[str | Silence, None]:
             index += 1
         if live.closed:
             return
-        if not await live.wait(index, SILENCE_SECONDS):
+        if not await live.wait(index, settings.PING_SECONDS):
             yield SILENCE
 
 

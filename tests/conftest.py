@@ -1,0 +1,149 @@
+"""Fixtures: databases, servers and the cast.
+
+Tests of functions use pytest-django's `db` (rolled back). Tests of what clients see talk to real server
+processes on the run's database: each makes tenants of its own, and nothing is rolled back. Tests that
+kill servers have a database of their own (`own_database`).
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+from django.conf import settings
+from django.db import connections
+from django.test.utils import setup_databases, teardown_databases
+
+from tests import settings as test_settings
+from tests.cast import Actor, new_actor
+from tests.servers import Server
+
+
+def database_url(name: str) -> str:
+    """The address of another database beside the tests' own."""
+    import os
+
+    if test_settings.ON_SQLITE:
+        return f"sqlite:///{name}"
+    return urlunsplit(urlsplit(os.environ["DATABASE_URL"])._replace(path="/" + name))
+
+
+@pytest.fixture(scope="session")
+def folder() -> Path:
+    return test_settings.FOLDER
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_test_environment: None, django_db_blocker) -> Iterator[None]:  # type: ignore[no-untyped-def]
+    """The run's database. pytest-django's own makes it only for tests that are marked, not for those of servers."""
+    with django_db_blocker.unblock():
+        made = setup_databases(verbosity=0, interactive=False)
+    yield
+    with django_db_blocker.unblock():
+        connections.close_all()
+        teardown_databases(made, verbosity=0)
+
+
+@pytest.fixture(scope="session")
+def pristine(django_db_setup: None, django_db_blocker, folder: Path) -> Iterator[str]:  # type: ignore[no-untyped-def]
+    """The name of a migrated, empty database to copy from. Made before any server holds the tests' own."""
+    name = settings.DATABASES["default"]["NAME"]
+    with django_db_blocker.unblock():
+        connections.close_all()
+        if test_settings.ON_SQLITE:
+            copy = str(folder / "pristine.sqlite3")
+            source, target = sqlite3.connect(name), sqlite3.connect(copy)
+            source.backup(target)
+            source.close()
+            target.close()
+            yield copy
+        else:
+            copy = f"{name}_pristine"
+            _administer(f'CREATE DATABASE "{copy}" TEMPLATE "{name}"')
+            yield copy
+            _administer(f'DROP DATABASE "{copy}" WITH (FORCE)')
+
+
+def _administer(statement: str) -> None:
+    import psycopg
+
+    with psycopg.connect(database_url("postgres"), autocommit=True) as connection:
+        connection.execute(statement)
+
+
+@pytest.fixture
+def own_database(pristine: str, tmp_path: Path) -> Iterator[str]:
+    """The address of an empty database for this test alone."""
+    if test_settings.ON_SQLITE:
+        name = str(tmp_path / "own.sqlite3")
+        shutil.copy(pristine, name)
+        yield database_url(name)
+    else:
+        name = f"{pristine}_{uuid.uuid4().hex[:8]}"
+        _administer(f'CREATE DATABASE "{name}" TEMPLATE "{pristine}"')
+        yield database_url(name)
+        _administer(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+def model_server(folder: Path) -> Iterator[str]:
+    """The base URL of a scripted model (tests/model_server.py says what it can do)."""
+    from tests.model_server import run_in_process
+
+    with run_in_process(folder / "model.log") as base_url:
+        yield base_url
+
+
+@pytest.fixture(scope="session")
+def live_server_uvicorn(pristine: str, model_server: str, folder: Path) -> Iterator[Server]:
+    yield from _serve("uvicorn", model_server, folder)
+
+
+@pytest.fixture(scope="session")
+def live_server_daphne(pristine: str, model_server: str, folder: Path) -> Iterator[Server]:
+    yield from _serve("daphne", model_server, folder)
+
+
+def _serve(kind: str, model_server: str, folder: Path) -> Iterator[Server]:
+    server = Server(
+        database_url=database_url(str(settings.DATABASES["default"]["NAME"])),
+        log=folder / f"{kind}.log",
+        kind=kind,
+        OPENAI_BASE_URL=model_server,
+        OPENAI_API_KEY="key-of-the-tests",
+    )
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def server(live_server_uvicorn: Server) -> Server:
+    """The uvicorn process that tests of what clients see share."""
+    return live_server_uvicorn
+
+
+@pytest.fixture
+def live(server: Server, django_db_blocker) -> Iterator[Callable[..., Actor]]:  # type: ignore[no-untyped-def]
+    """Makes tenants that talk to the shared server: `live("Acme", rest_per_minute=100)`."""
+    with django_db_blocker.unblock():
+        yield lambda name, **policy: new_actor(name, base=server.http, **policy)
+        connections.close_all()
+
+
+@pytest.fixture
+def acme(live: Callable[..., Actor]) -> Actor:
+    """The tenant that owns. Its model is scripted by what the user says."""
+    return live("Acme", model="openai:test")
+
+
+@pytest.fixture
+def globex(live: Callable[..., Actor]) -> Actor:
+    """The tenant that must see nothing."""
+    return live("Globex", model="openai:test")

@@ -1,0 +1,108 @@
+"""SIGTERM: sockets close at once, replies may end, the rest is handed over with no try spent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import httpx
+
+from chats.models import Process, Reply
+from lexicon.database import in_thread
+from tests.cast import Actor
+from tests.client import Socket, read_sse, script
+from tests.faults.test_killed import SLOW, all_said, begin
+from tests.servers import Server
+
+NewServer = Callable[..., Server]
+
+
+async def test_sockets_close_with_1012_and_the_process_ends_with_0(acme: Actor, new_server: NewServer) -> None:
+    server = await in_thread(new_server)
+    acme.base = server.http
+    chat = await in_thread(acme.new_chat)
+    socket = await Socket.open(server.ws, api_key=acme.tenant_key, user_id="alice", chat_id=chat)
+    await socket.until("connection_established")
+    ending = asyncio.create_task(asyncio.to_thread(server.terminate))
+    assert (await socket.closed())[0] == 1012
+    assert await ending == 0
+    assert not await in_thread(lambda: Process.objects.exists())
+
+
+async def test_a_reply_that_is_soon_done_ends_before_the_process_does(acme: Actor, new_server: NewServer) -> None:
+    server = await in_thread(new_server)
+    acme.base = server.http
+    await begin(server, acme)
+    assert await asyncio.to_thread(server.terminate) == 0
+    states = await in_thread(lambda: list(Reply.objects.for_tenant(acme.tenant_id).values_list("state", "tries")))
+    assert states == [("done", 1)]
+
+
+async def test_an_sse_response_goes_on_to_its_end(acme: Actor, new_server: NewServer) -> None:
+    server = await in_thread(new_server)
+    acme.base = server.http
+    conversation = await in_thread(acme.new_conversation)
+    address = f"{server.http}/api/v1/customer/conversations/{conversation}/messages"
+    async with (
+        httpx.AsyncClient(headers={"Authorization": f"Bearer {acme.customer_key}"}, timeout=30) as client,
+        client.stream("POST", address, json={"message": SLOW}) as response,
+    ):
+        chunks = response.aiter_raw()
+        body = await anext(chunks)
+        ending = asyncio.create_task(asyncio.to_thread(server.terminate))
+        async for chunk in chunks:
+            body += chunk
+    assert await ending == 0
+    events = read_sse(body)
+    assert events[-1][1] == "[DONE]"
+    assert all(data["type"] == "delta" for _, data in events[:-1])
+    stored = await in_thread(lambda: Reply.objects.for_tenant(acme.tenant_id).get())
+    assert stored.state == Reply.State.DONE
+
+
+async def test_a_reply_that_takes_longer_is_handed_over_with_no_try_spent(acme: Actor, new_server: NewServer) -> None:
+    server = await in_thread(new_server, DRAIN_SECONDS="0.5")
+    acme.base = server.http
+    chat, _ = await begin(server, acme)
+    assert await asyncio.to_thread(server.terminate) == 0
+    handed = await in_thread(lambda: Reply.objects.for_tenant(acme.tenant_id).get())
+    assert (handed.state, handed.tries, handed.owner_id) == (Reply.State.QUEUED, 0, None)
+    await in_thread(new_server, port=str(server.port))
+    _, reply = await all_said(acme, chat, 2)
+    assert reply["id"] == str(handed.id)
+    done = await in_thread(lambda: Reply.objects.for_tenant(acme.tenant_id).get())
+    assert (done.state, done.tries) == (Reply.State.DONE, 1)
+
+
+async def test_the_sse_response_of_a_reply_that_is_handed_over_ends_with_an_error(
+    acme: Actor, new_server: NewServer
+) -> None:
+    server = await in_thread(new_server, DRAIN_SECONDS="0.5")
+    acme.base = server.http
+    conversation = await in_thread(acme.new_conversation)
+    address = f"{server.http}/api/v1/customer/conversations/{conversation}/messages"
+    async with (
+        httpx.AsyncClient(headers={"Authorization": f"Bearer {acme.customer_key}"}, timeout=30) as client,
+        client.stream("POST", address, json={"message": SLOW}) as response,
+    ):
+        chunks = response.aiter_raw()
+        body = await anext(chunks)
+        ending = asyncio.create_task(asyncio.to_thread(server.terminate))
+        async for chunk in chunks:
+            body += chunk
+    assert await ending == 0
+    events = [data for _, data in read_sse(body)]
+    assert events[-1] == "[DONE]"
+    assert events[-2]["type"] == "error"
+
+
+async def test_messages_that_wait_are_answered_after_the_next_start(acme: Actor, new_server: NewServer) -> None:
+    server = await in_thread(new_server, DRAIN_SECONDS="0.5")
+    acme.base = server.http
+    chat, socket = await begin(server, acme)
+    await socket.send({"content": script(say="Second")})
+    await socket.until("message_received", sequence=2)
+    assert await asyncio.to_thread(server.terminate) == 0
+    await in_thread(new_server, port=str(server.port))
+    messages = await all_said(acme, chat, 4)
+    assert [message["reply_to"] for message in messages[2:]] == [messages[0]["id"], messages[1]["id"]]
