@@ -45,10 +45,15 @@ def visible(tenant_id: uuid.UUID, *, conversations_only: bool = False) -> QueryS
     return chats.filter(is_conversation=True) if conversations_only else chats
 
 
-def open_chat(*, tenant_id: uuid.UUID, chat_id: object, conversations_only: bool = False) -> Chat:
-    """The chat with its user. Raises ApiError CHAT_NOT_FOUND; another tenant's is not found either."""
+def open_chat(*, tenant_id: uuid.UUID, chat_id: object, conversations_only: bool = False, locked: bool = False) -> Chat:
+    """The chat with its user, `locked` until the transaction ends.
+
+    Raises ApiError CHAT_NOT_FOUND; another tenant's is not found either.
+    """
     found = parse_id(chat_id)
     chats = visible(tenant_id, conversations_only=conversations_only).select_related("user")
+    if locked:
+        chats = chats.select_for_update(no_key=True, of=("self",))
     chat = chats.filter(id=found).first() if found else None
     if chat is None:
         raise chat_not_found(chat_id)

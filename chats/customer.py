@@ -10,27 +10,25 @@ from typing import Any
 from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import ViewSet
 
 from chats import fields, serializers
 from chats.chats import do_create_chat, open_chat
 from chats.models import Message
 from lexicon.answers import json_response
 from lexicon.payload import check_metadata
-from tenants.middleware import caller
 from tenants.models import ApiKey
+from tenants.views import KeyedViewSet
 
 
-class ConversationViewSet(ViewSet):
+class ConversationViewSet(KeyedViewSet):
     """Conversations of the tenant whose customer key calls."""
 
     def create(self, request: Request) -> Response:
         """Create a conversation; no body is needed."""
-        key = caller(request._request)
         body: dict[str, Any] = dict(request.data)
         named = body.get("customerIdentifier") is not None
         chat = do_create_chat(
-            tenant_id=key.tenant_id,
+            tenant_id=self.key.tenant_id,
             user_id=fields.read_user_id(body, "customerIdentifier") if named else None,
             metadata=check_metadata(body.get("metadata")),
             conversation=True,

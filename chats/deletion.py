@@ -23,8 +23,7 @@ def delete_chat(*, tenant_id: uuid.UUID, chat_id: object, force: bool = False) -
     said; from now on nobody sees the chat. Raises ApiError CHAT_NOT_FOUND, or CHAT_IN_USE while a
     WebSocket is open on it on a living process.
     """
-    chat = open_chat(tenant_id=tenant_id, chat_id=chat_id)
-    chat = Chat.objects.for_tenant(tenant_id).select_for_update(no_key=True).get(id=chat.id)
+    chat = open_chat(tenant_id=tenant_id, chat_id=chat_id, locked=True)
     connections = Connection.objects.for_tenant(tenant_id).filter(chat=chat, process__in=Process.objects.living())
     if not force and connections.exists():
         raise ApiError(CHAT_IN_USE)

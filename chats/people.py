@@ -9,9 +9,9 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from chats import wake
+from chats.chats import open_chat
 from chats.models import Chat, Message, Reply
 from chats.queue import drop_queued
-from lexicon.errors import chat_not_found
 
 
 @transaction.atomic
@@ -20,7 +20,7 @@ def change_status(*, tenant_id: uuid.UUID, chat_id: uuid.UUID, status: str) -> C
 
     A chat handed to a person answers nothing that waits, and its running reply is asked to stop.
     """
-    chat = _lock(tenant_id, chat_id)
+    chat = open_chat(tenant_id=tenant_id, chat_id=chat_id, locked=True)
     if status == chat.status:
         return chat
     if status == Chat.Status.ESCALATED:
@@ -39,7 +39,7 @@ def post_person_reply(*, tenant_id: uuid.UUID, chat_id: uuid.UUID, content: str,
 
     The chat must have been handed to a person before, or the agent might go on answering.
     """
-    chat = _lock(tenant_id, chat_id)
+    chat = open_chat(tenant_id=tenant_id, chat_id=chat_id, locked=True)
     if _running(chat).exists():
         return None
     now = timezone.now()
@@ -58,14 +58,6 @@ def post_person_reply(*, tenant_id: uuid.UUID, chat_id: uuid.UUID, content: str,
     )
     wake.after_commit(chat.id)
     return message
-
-
-def _lock(tenant_id: uuid.UUID, chat_id: uuid.UUID) -> Chat:
-    chats = Chat.objects.for_tenant(tenant_id).select_for_update(no_key=True)
-    chat = chats.filter(id=chat_id, deleted_at=None).first()
-    if chat is None:
-        raise chat_not_found(chat_id)
-    return chat
 
 
 def _running(chat: Chat) -> QuerySet[Reply]:

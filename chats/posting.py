@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from chats import wake
-from chats.chats import visible
+from chats.chats import open_chat
 from chats.models import Chat, Message, Reply
 from lexicon.errors import (
     INVALID_REQUEST,
@@ -19,7 +19,6 @@ from lexicon.errors import (
     MESSAGE_TOO_LONG,
     RATE_LIMIT_EXCEEDED,
     ApiError,
-    chat_not_found,
     invalid,
 )
 from lexicon.payload import MAX_BYTES, check_metadata, text_problem, write_json
@@ -72,21 +71,20 @@ def sorted_deeply(value: Any) -> Any:
 def post_message(
     *,
     tenant: Tenant,
-    chat_id: uuid.UUID,
-    user: EndUser,
+    chat_id: object,
+    user: EndUser | None,
     draft: Draft,
     process_id: uuid.UUID | None,
     conversations_only: bool = False,
 ) -> Posted:
-    """Save a message and what is owed for it. With `process_id` its reply is claimed for that process if none runs.
+    """Save a message of the user (None: whom the chat was made for), and what is owed for it.
 
-    Reads tenant.account. Raises ApiError CHAT_NOT_FOUND, INVALID_REQUEST, MESSAGE_TOO_LONG,
-    MESSAGE_LIMIT_REACHED, RATE_LIMIT_EXCEEDED (too many wait) or PAYMENT_REQUIRED; then nothing is stored.
+    With `process_id` its reply is claimed for that process if none runs. Reads tenant.account.
+    Raises ApiError CHAT_NOT_FOUND, INVALID_REQUEST, MESSAGE_TOO_LONG, MESSAGE_LIMIT_REACHED,
+    RATE_LIMIT_EXCEEDED (too many wait) or PAYMENT_REQUIRED; then nothing is stored.
     """
-    chats = visible(tenant.id, conversations_only=conversations_only)
-    chat = chats.filter(id=chat_id).select_for_update(no_key=True).first()
-    if chat is None:
-        raise chat_not_found(chat_id)
+    chat = open_chat(tenant_id=tenant.id, chat_id=chat_id, conversations_only=conversations_only, locked=True)
+    user = user or chat.user
     if draft.client_message_id is not None and (posted := _find_repeat(chat, user, draft)):
         return posted
 

@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 
 from chats.chats import find_or_create_user, open_chat
 from chats.models import Chat, Connection, Process
-from lexicon.errors import AUTH_ERROR, CONNECTION_LIMIT_EXCEEDED, INVALID_REQUEST, ApiError, chat_not_found
+from lexicon.errors import AUTH_ERROR, CONNECTION_LIMIT_EXCEEDED, INVALID_REQUEST, ApiError
 from lexicon.payload import text_problem
 from tenants.authentication import check_kind, open_key
 from tenants.models import Account, ApiKey, EndUser
@@ -43,14 +43,8 @@ def open_connection(
     check_kind(key, ApiKey.Kind.TENANT)
     _check_parameters(user_id, chat_id)
     with transaction.atomic():
-        chat = open_chat(tenant_id=key.tenant_id, chat_id=chat_id)
-        # Against a deletion that looks for connections at this moment.
-        if (
-            not Chat.objects.for_tenant(key.tenant_id)
-            .select_for_update(no_key=True)
-            .filter(id=chat.id, deleted_at=None)
-        ):
-            raise chat_not_found(chat_id)
+        # Locked against a deletion that looks for connections at this moment.
+        chat = open_chat(tenant_id=key.tenant_id, chat_id=chat_id, locked=True)
         user, created = find_or_create_user(tenant_id=key.tenant_id, external_id=user_id)
         Account.objects.select_for_update(no_key=True).get(tenant_id=key.tenant_id)
         connections = Connection.objects.for_tenant(key.tenant_id).filter(process__in=Process.objects.living())

@@ -8,28 +8,19 @@ from urllib.parse import unquote
 
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import ViewSet
 
 from chats import deletion, fields, serializers
 from chats.chats import do_create_chat, list_chats, list_messages, open_chat
 from lexicon.errors import USER_NOT_FOUND, ApiError
 from lexicon.payload import check_metadata, text_problem
-from tenants.middleware import caller
-from tenants.models import ApiKey
+from tenants.views import KeyedViewSet
 
 #: Seconds a DELETE waits for the owner of a running reply to let go; the sweeper does it otherwise.
 _LET_GO_SECONDS = 5.0
 
 
-class ChatViewSet(ViewSet):
+class ChatViewSet(KeyedViewSet):
     """Chats of the tenant whose key calls."""
-
-    key: ApiKey
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Let nobody in without a live tenant key."""
-        super().initial(request, *args, **kwargs)
-        self.key = caller(request._request)
 
     def create(self, request: Request) -> Response:
         """Create a chat; its user is made when unknown."""
