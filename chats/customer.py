@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from chats import fields, serializers
 from chats.chats import do_create_chat, open_chat
+from chats.idempotency import create_once
 from chats.models import Message
 from lexicon.answers import json_response
 from lexicon.payload import check_metadata
@@ -27,13 +28,14 @@ class ConversationViewSet(KeyedViewSet):
         """Create a conversation; no body is needed."""
         body: dict[str, Any] = dict(request.data)
         named = body.get("customerIdentifier") is not None
-        chat = do_create_chat(
-            tenant_id=self.key.tenant_id,
-            user_id=fields.read_user_id(body, "customerIdentifier") if named else None,
-            metadata=check_metadata(body.get("metadata")),
-            conversation=True,
-        )
-        return Response({"conversationId": chat.id}, status=201)
+        user_id = fields.read_user_id(body, "customerIdentifier") if named else None
+        metadata = check_metadata(body.get("metadata"))
+
+        def create() -> dict[str, Any]:
+            chat = do_create_chat(tenant_id=self.key.tenant_id, user_id=user_id, metadata=metadata, conversation=True)
+            return {"conversationId": chat.id}
+
+        return Response(create_once(request, self.key.tenant_id, create), status=201)
 
 
 def conversation_history(key: ApiKey, conversation_id: str) -> HttpResponse:

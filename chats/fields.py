@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from chats.tokens import LEAST_TTL_SECONDS, MOST_TTL_SECONDS, TTL_SECONDS
 from lexicon.errors import invalid
 from lexicon.payload import text_problem
 
@@ -27,14 +28,29 @@ def read_user_id(body: dict[str, Any], name: str = "user_id") -> str:
     return str(body[name])
 
 
-def read_title(body: dict[str, Any]) -> str:
+def read_title(title: object) -> str:
     """A title of at most 255 characters; "" where none is given."""
-    title = body.get("title")
     if title is None:
         return ""
     if problem := text_problem(title, longest=255, blank=True):
         raise invalid(title=problem)
     return str(title)
+
+
+def read_status(status: object) -> str:
+    """A status that a caller may set: escalating is for agents and staff."""
+    if status not in ("active", "closed"):
+        raise invalid(status="must be active or closed")
+    return str(status)
+
+
+def read_ttl(seconds: object) -> int:
+    """How long a chat token lives, in seconds."""
+    if seconds is None:
+        return TTL_SECONDS
+    if type(seconds) is not int or not LEAST_TTL_SECONDS <= seconds <= MOST_TTL_SECONDS:
+        raise invalid(ttl_seconds=f"must be an integer from {LEAST_TTL_SECONDS} to {MOST_TTL_SECONDS}")
+    return seconds
 
 
 def read_page(query: Any, *, default_order: str) -> tuple[int, int, bool]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db.models import FilteredRelation, Q
 
+from chats.chats import open_chat
 from chats.models import Chat, Message, Reply
 
 #: Most messages read at once; who is further behind reads again.
@@ -29,6 +30,7 @@ class Running:
 class Standing:
     """A chat at one moment: all of it comes from one statement, but for the messages, which never change."""
 
+    tenant_id: uuid.UUID
     status: str
     last_sequence: int
     running: Running | None
@@ -59,11 +61,14 @@ def read_standing(*, chat_id: uuid.UUID, after: int | None) -> Standing | None:
     running = Running(*run) if run[0] is not None else None
     messages: list[Message] = []
     if after is not None and after < last_sequence:
-        found = Message.objects.for_tenant(tenant_id).filter(
-            chat_id=chat_id, sequence__gt=after, sequence__lte=last_sequence
-        )
-        messages = list(found.select_related("user").order_by("sequence")[:BATCH])
-    return Standing(status, last_sequence, running, messages)
+        messages = read_messages(tenant_id=tenant_id, chat_id=chat_id, after=after, upto=last_sequence)
+    return Standing(tenant_id, status, last_sequence, running, messages)
+
+
+def read_messages(*, tenant_id: uuid.UUID, chat_id: uuid.UUID, after: int, upto: int) -> list[Message]:
+    """The messages after one sequence up to another, at most BATCH of them, each with its user."""
+    messages = Message.objects.for_tenant(tenant_id).filter(chat_id=chat_id, sequence__gt=after, sequence__lte=upto)
+    return list(messages.select_related("user").order_by("sequence")[:BATCH])
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +89,18 @@ def read_reply(*, tenant_id: uuid.UUID, reply_id: uuid.UUID) -> ReplyStanding | 
         return None
     message = Message.objects.for_tenant(tenant_id).filter(id=reply_id).first()
     return ReplyStanding(*row) if message is None else ReplyStanding(*row, message.content, message.metadata)
+
+
+def find_open_reply(
+    *, tenant_id: uuid.UUID, conversation_id: object, reply_id: uuid.UUID | None = None
+) -> Reply | None:
+    """The reply of a conversation that runs or, where none does, waits longest; only `reply_id`, if given.
+
+    Raises ApiError CHAT_NOT_FOUND.
+    """
+    chat = open_chat(tenant_id=tenant_id, chat_id=conversation_id, conversations_only=True)
+    replies = Reply.objects.for_tenant(tenant_id).filter(chat=chat, state__in=Reply.OPEN)
+    if reply_id is not None:
+        replies = replies.filter(id=reply_id)
+    # "running" sorts after "queued".
+    return replies.order_by("-state", "question__sequence").first()

@@ -193,3 +193,19 @@ class Connection(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.user_id} in {self.chat_id}"
+
+
+class IdempotencyRecord(TenantOwned):
+    """What was answered to a POST with an Idempotency-Key, kept for 24 hours."""
+
+    key = models.CharField(max_length=255)
+    #: SHA-256 of the route and the body: what makes two requests the same.
+    digest = models.CharField(max_length=64)
+    answer = JSONText()
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("tenant", "key"), name="idempotency_key"),)
+
+    def __str__(self) -> str:
+        return self.key

@@ -9,28 +9,14 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from chats import wake
+from chats.changes import change_chat
 from chats.chats import open_chat
 from chats.models import Chat, Message, Reply
-from chats.queue import drop_queued
 
 
-@transaction.atomic
 def change_status(*, tenant_id: uuid.UUID, chat_id: uuid.UUID, status: str) -> Chat:
-    """Hand a chat to a person ("escalated"), back to the agent ("active"), or close it ("closed").
-
-    A chat handed to a person answers nothing that waits, and its running reply is asked to stop.
-    """
-    chat = open_chat(tenant_id=tenant_id, chat_id=chat_id, locked=True)
-    if status == chat.status:
-        return chat
-    if status == Chat.Status.ESCALATED:
-        drop_queued(chat)
-        _running(chat).update(stop_requested=True)
-    chat.status = status
-    chat.updated_at = timezone.now()
-    chat.save(update_fields=["status", "updated_at"])
-    wake.after_commit(chat.id, owner_asked=True)
-    return chat
+    """Hand a chat to a person ("escalated"), back to the agent ("active"), or close it ("closed")."""
+    return change_chat(tenant_id=tenant_id, chat_id=chat_id, status=status)
 
 
 @transaction.atomic

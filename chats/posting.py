@@ -19,10 +19,12 @@ from lexicon.errors import (
     MESSAGE_TOO_LONG,
     RATE_LIMIT_EXCEEDED,
     ApiError,
+    ErrorKind,
     invalid,
 )
 from lexicon.payload import MAX_BYTES, check_metadata, text_problem, write_json
 from tenants import credits
+from tenants.limits import user_windows
 from tenants.models import EndUser, Tenant
 
 
@@ -76,19 +78,27 @@ def post_message(
     draft: Draft,
     process_id: uuid.UUID | None,
     conversations_only: bool = False,
+    of_end_user: bool = False,
+    conflict: ErrorKind = INVALID_REQUEST,
 ) -> Posted:
     """Save a message of the user (None: whom the chat was made for), and what is owed for it.
 
     With `process_id` its reply is claimed for that process if none runs. Reads tenant.account.
     Raises ApiError CHAT_NOT_FOUND, INVALID_REQUEST, MESSAGE_TOO_LONG, MESSAGE_LIMIT_REACHED,
-    RATE_LIMIT_EXCEEDED (too many wait) or PAYMENT_REQUIRED; then nothing is stored.
+    RATE_LIMIT_EXCEEDED (too many wait or, of an end user, were sent within a minute) or
+    PAYMENT_REQUIRED; then nothing is stored. `conflict` is what an old client_message_id with other
+    content is called.
     """
     chat = open_chat(tenant_id=tenant.id, chat_id=chat_id, conversations_only=conversations_only, locked=True)
     user = user or chat.user
-    if draft.client_message_id is not None and (posted := _find_repeat(chat, user, draft)):
+    if draft.client_message_id is not None and (posted := _find_repeat(chat, user, draft, conflict)):
         return posted
 
     _check_limits(tenant, chat, draft)
+    if of_end_user:
+        verdict = user_windows.count(user.id, tenant.user_messages_per_minute)
+        if not verdict.allowed:
+            raise ApiError(RATE_LIMIT_EXCEEDED, "Too many messages in one minute", retry_after=verdict.reset)
     answered = chat.status != Chat.Status.ESCALATED
     states = list(
         Reply.objects.for_tenant(tenant.id).filter(chat=chat, state__in=Reply.OPEN).values_list("state", flat=True)
@@ -128,14 +138,14 @@ def post_message(
     return Posted(message, reply)
 
 
-def _find_repeat(chat: Chat, user: EndUser, draft: Draft) -> Posted | None:
+def _find_repeat(chat: Chat, user: EndUser, draft: Draft, conflict: ErrorKind) -> Posted | None:
     messages = Message.objects.for_tenant(chat.tenant_id).select_related("user", "reply")
     message = messages.filter(chat=chat, user=user, client_message_id=draft.client_message_id).first()
     if message is None:
         return None
     if message.digest != draft.digest:
         problem = "was used for a message with other content or metadata"
-        raise ApiError(INVALID_REQUEST, f"This client_message_id {problem}", fields={"client_message_id": problem})
+        raise ApiError(conflict, f"This client_message_id {problem}", fields={"client_message_id": problem})
     return Posted(message, getattr(message, "reply", None), repeated=True)
 
 

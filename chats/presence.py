@@ -12,9 +12,10 @@ from django.db.models.functions import Now
 
 from chats.chats import find_or_create_user, open_chat
 from chats.models import Chat, Connection, Process
-from lexicon.errors import AUTH_ERROR, CONNECTION_LIMIT_EXCEEDED, INVALID_REQUEST, ApiError
+from chats.tokens import check_origin, read_token
+from lexicon.errors import AUTH_ERROR, CONNECTION_LIMIT_EXCEEDED, INVALID_REQUEST, ApiError, invalid
 from lexicon.payload import text_problem
-from tenants.authentication import check_kind, open_key
+from tenants.authentication import check_kind, open_key, open_live_key
 from tenants.models import Account, ApiKey, EndUser
 
 #: How long the row of a dead process is kept, for whoever wonders what happened.
@@ -30,21 +31,40 @@ class Opened:
     chat: Chat
     user: EndUser
     user_created: bool
+    #: The last sequence the client has; None where it did not say.
+    after: int | None
+    #: Whether a chat token opened it instead of a key.
+    by_token: bool
 
 
-def open_connection(
-    *, raw_key: str, user_id: str, chat_id: str, connection_id: uuid.UUID, process_id: uuid.UUID
-) -> Opened:
-    """Admit a WebSocket. The first check that fails answers: key, its kind, user_id, chat_id, the chat, the limit.
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What a client says when it opens its WebSocket; "" where it says nothing."""
+
+    raw_key: str
+    user_id: str
+    chat_id: str
+    token: str = ""
+    #: The last sequence the client has.
+    after: str = ""
+    #: The page it comes from, and the host it called; None where it is no browser.
+    origin: str | None = None
+    host: str = ""
+
+
+def open_connection(*, parameters: Parameters, connection_id: uuid.UUID, process_id: uuid.UUID) -> Opened:
+    """Admit a WebSocket. The first check that fails answers.
+
+    They are: key or token, its kind, user_id, chat_id, the chat, after, the limit.
 
     Raises ApiError AUTH_ERROR, WRONG_KEY_TYPE, INVALID_REQUEST, CHAT_NOT_FOUND or CONNECTION_LIMIT_EXCEEDED.
     """
-    key = open_key(raw_key)
-    check_kind(key, ApiKey.Kind.TENANT)
+    key, user_id, chat_id = _find_caller(parameters)
     _check_parameters(user_id, chat_id)
     with transaction.atomic():
         # Locked against a deletion that looks for connections at this moment.
         chat = open_chat(tenant_id=key.tenant_id, chat_id=chat_id, locked=True)
+        after = _read_after(parameters.after)
         user, created = find_or_create_user(tenant_id=key.tenant_id, external_id=user_id)
         Account.objects.select_for_update(no_key=True).get(tenant_id=key.tenant_id)
         connections = Connection.objects.for_tenant(key.tenant_id).filter(process__in=Process.objects.living())
@@ -53,7 +73,7 @@ def open_connection(
         Connection.objects.create(
             id=connection_id, process_id=process_id, tenant_id=key.tenant_id, chat=chat, user=user, key=key
         )
-    return Opened(connection_id, key, chat, user, created)
+    return Opened(connection_id, key, chat, user, created, after, by_token=not parameters.raw_key)
 
 
 def do_close_connection(connection_id: uuid.UUID) -> None:
@@ -85,6 +105,30 @@ def dead_keys(key_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
     """Those of the keys that open nothing (any more)."""
     keys = ApiKey.objects.all_tenants().filter(id__in=key_ids).select_related("tenant")
     return set(key_ids) - {key.id for key in keys if key.is_live}
+
+
+def _find_caller(parameters: Parameters) -> tuple[ApiKey, str, str]:
+    """The key that opens the socket, or that made the token which does, and for whom and what."""
+    if parameters.raw_key or not parameters.token:
+        key = open_key(parameters.raw_key)
+        check_kind(key, ApiKey.Kind.TENANT)
+        return key, parameters.user_id, parameters.chat_id
+    token = read_token(parameters.token)
+    key = open_live_key(token.key_id)
+    check_origin(parameters.origin, host=parameters.host, tenant=key.tenant)
+    for given, named in ((parameters.user_id, token.user_id), (parameters.chat_id, token.chat_id)):
+        if given not in ("", named):
+            raise ApiError(AUTH_ERROR, "The chat token is for another user or chat")
+    return key, token.user_id, token.chat_id
+
+
+def _read_after(text: str) -> int | None:
+    if not text:
+        return None
+    # The same bound as for the offset of a page.
+    if not (text.isascii() and text.isdecimal()) or len(text) > 10 or int(text) > 2**31 - 1:
+        raise invalid(after="must be the last sequence received, an integer from 0")
+    return int(text)
 
 
 def _check_parameters(user_id: str, chat_id: str) -> None:

@@ -16,10 +16,11 @@ def claim_next(chat: Chat, process_id: uuid.UUID) -> Reply | None:
     waiting = Reply.objects.for_tenant(chat.tenant_id).filter(chat=chat, state=Reply.State.QUEUED)
     reply = waiting.order_by("question__sequence").first()
     if reply is not None:
-        Reply.objects.for_tenant(chat.tenant_id).filter(id=reply.id).update(
+        mine = Reply.objects.for_tenant(chat.tenant_id)
+        mine.filter(id=reply.id).update(
             state=Reply.State.RUNNING, owner_id=process_id, tries=F("tries") + 1, started_at=timezone.now()
         )
-        reply.refresh_from_db()
+        reply.refresh_from_db(from_queryset=mine)
     return reply
 
 

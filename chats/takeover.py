@@ -75,7 +75,7 @@ def adopt(*, orphan: Orphan, process_id: uuid.UUID) -> Reply | None:
     replies.filter(id=reply.id).update(
         epoch=F("epoch") + 1, tries=F("tries") + 1, owner_id=process_id, started_at=timezone.now()
     )
-    reply.refresh_from_db()
+    reply.refresh_from_db(from_queryset=Reply.objects.for_tenant(orphan.tenant_id))
     wake.after_commit(chat.id)
     return reply
 

@@ -10,7 +10,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from chats import deletion, fields, serializers
+from chats.changes import change_chat
 from chats.chats import do_create_chat, list_chats, list_messages, open_chat
+from chats.idempotency import create_once
+from chats.tokens import make_token
 from lexicon.errors import USER_NOT_FOUND, ApiError
 from lexicon.payload import check_metadata, text_problem
 from tenants.views import KeyedViewSet
@@ -25,13 +28,35 @@ class ChatViewSet(KeyedViewSet):
     def create(self, request: Request) -> Response:
         """Create a chat; its user is made when unknown."""
         body: dict[str, Any] = dict(request.data)
-        chat = do_create_chat(
-            tenant_id=self.key.tenant_id,
-            user_id=fields.read_user_id(body),
-            title=fields.read_title(body),
-            metadata=check_metadata(body.get("metadata")),
-        )
-        return Response(serializers.chat_body(chat), status=201)
+        user_id = fields.read_user_id(body)
+        title = fields.read_title(body.get("title"))
+        metadata = check_metadata(body.get("metadata"))
+
+        def create() -> dict[str, Any]:
+            chat = do_create_chat(tenant_id=self.key.tenant_id, user_id=user_id, title=title, metadata=metadata)
+            return serializers.chat_body(chat)
+
+        return Response(create_once(request, self.key.tenant_id, create), status=201)
+
+    def list(self, request: Request) -> Response:
+        """List the chats of the user that `user_id` names or, without it, of the tenant."""
+        user_id = request.query_params.get("user_id")
+        if user_id is not None and text_problem(user_id, longest=255, blank=True):
+            raise ApiError(USER_NOT_FOUND)
+        return self._list(request, user_id)
+
+    def partial_update(self, request: Request, chat_id: str) -> Response:
+        """Change the title, the metadata or the status of a chat."""
+        body: dict[str, Any] = dict(request.data)
+        changes: dict[str, Any] = {}
+        if "title" in body:
+            changes["title"] = fields.read_title(body["title"])
+        if "metadata" in body:
+            changes["metadata"] = check_metadata(body["metadata"])
+        if "status" in body:
+            changes["status"] = fields.read_status(body["status"])
+        chat = change_chat(tenant_id=self.key.tenant_id, chat_id=chat_id, **changes)
+        return Response(serializers.chat_body(chat))
 
     def of_user(self, request: Request, user_id: str) -> Response:
         """List the chats of a user."""
@@ -60,6 +85,18 @@ class ChatViewSet(KeyedViewSet):
         while deletion.exists(chat_id=deleted_id) and time.monotonic() < waited_until:
             time.sleep(0.02)
         return Response({"success": True, "message": f"Chat {deleted_id} was deleted", "deleted_at": deleted_at})
+
+    def tokens(self, request: Request, chat_id: str) -> Response:
+        """Make a chat token: what a browser holds instead of a key."""
+        body: dict[str, Any] = dict(request.data)
+        chat = open_chat(tenant_id=self.key.tenant_id, chat_id=chat_id)
+        token, expires_at = make_token(
+            key=self.key,
+            chat_id=chat.id,
+            user_id=fields.read_user_id(body) if body.get("user_id") is not None else chat.user.external_id,
+            ttl_seconds=fields.read_ttl(body.get("ttl_seconds")),
+        )
+        return Response({"token": token, "expires_at": expires_at}, status=201, headers={"Cache-Control": "no-store"})
 
     def _list(self, request: Request, user_id: str | None) -> Response:
         offset, limit, descending = fields.read_page(request.query_params, default_order="desc")

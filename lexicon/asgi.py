@@ -42,18 +42,21 @@ async def lifespan(scope: Any, receive: Any, send: Any) -> None:
 async def http(scope: Any, receive: Any, send: Any) -> None:
     """Django, which reads a body to its end before it looks at its length.
 
-    Of a long one it is shown one byte too many, and no more is read.
+    Of a long one it is shown one byte too many, and nothing of what follows.
     """
-    taken = 0
+    room = MAX_BYTES + 1
 
     async def bounded() -> Any:
-        nonlocal taken
-        message = await receive()
-        body = message.get("body", b"")
-        taken += len(body)
-        if taken > MAX_BYTES:
-            return {**message, "body": body[: len(body) - (taken - MAX_BYTES) + 1], "more_body": False}
-        return message
+        nonlocal room
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                return message
+            if not room:
+                continue  # Django waits for the disconnect now, and dies of anything else.
+            body = message.get("body", b"")[:room]
+            room -= len(body)
+            return {**message, "body": body, "more_body": bool(room) and message.get("more_body", False)}
 
     await _django(scope, bounded if scope["path"].startswith("/api/") else receive, send)
 

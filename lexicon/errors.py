@@ -66,6 +66,7 @@ UNSUPPORTED_MEDIA_TYPE = ErrorKind(
     "The body must be JSON",
     "Send the body as JSON with the header Content-Type: application/json.",
     http=415,
+    customer_http=400,
 )
 INVALID_REQUEST = ErrorKind(
     "INVALID_REQUEST",

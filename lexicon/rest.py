@@ -39,7 +39,7 @@ class JSONGateParser(BaseParser):
     def parse(self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None) -> dict[str, Any]:
         """The object. Raises ApiError where it is none."""
         raw = stream.read(MAX_BYTES + 1)
-        return read_object(raw) if raw.strip() else {}
+        return read_object(raw) if raw.strip() or len(raw) > MAX_BYTES else {}
 
 
 class AlwaysJSON(BaseContentNegotiation):

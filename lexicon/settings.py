@@ -133,6 +133,8 @@ SWEEP_SECONDS = LEASE_SECONDS / 6
 LEASE_MARGIN_SECONDS = LEASE_SECONDS / 6
 #: How long replies and SSE responses may go on after SIGTERM before they are handed over.
 DRAIN_SECONDS = env.float("DRAIN_SECONDS", 20.0)
+#: After this many seconds of silence an SSE response says that it is still there.
+PING_SECONDS = env.float("PING_SECONDS", 15.0)
 
 AGENT_MODEL = env.str("AGENT_MODEL", "builtin")
 OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", "https://api.openai.com/v1")

@@ -76,12 +76,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
         try:
             if not self._engine.is_leased:
                 raise unavailable()
-            parameters = read_parameters(self.scope)
             opened = await in_thread(
                 open_connection,
-                raw_key=parameters.raw_key,
-                user_id=parameters.user_id,
-                chat_id=parameters.chat_id,
+                parameters=read_parameters(self.scope),
                 connection_id=connection_id,
                 process_id=self._engine.process_id,
             )
@@ -95,7 +92,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if opened.user_created:
             greeting.append(wire.user_created(user_id=opened.user.external_id))
         # Frames that came with the handshake are read only after the greeting: Channels waits for this handler.
-        await self._engine.hub.join(opened.chat.id, self._follower, greeting)
+        await self._engine.hub.join(opened.chat.id, self._follower, greeting, after=opened.after)
         self._tasks.append(asyncio.create_task(self._work(), name=f"frames of {connection_id}"))
 
     async def websocket_receive(self, message: dict[str, Any]) -> None:
@@ -160,6 +157,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             user=opened.user,
             draft=draft,
             process_id=self._engine.claims_for,
+            of_end_user=opened.by_token,
         )
 
     async def _write(self) -> None:

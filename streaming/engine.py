@@ -27,6 +27,9 @@ from streaming.runner import Runner
 
 logger = logging.getLogger(__name__)
 
+#: How long the pieces of a reply are kept in memory when it has ended.
+LIVE_KEPT_SECONDS = 30.0
+
 
 class Engine:
     """The live half of one server process."""
@@ -146,7 +149,8 @@ class Engine:
             await self._hand_over(reply)
         finally:
             del self._runners[reply.id], self._running[reply.id]
-            self.hub.forget_live(runner.live)
+            # A reader that comes back a moment later still finds the pieces as they were cut.
+            self.loop.call_later(LIVE_KEPT_SECONDS, self.hub.forget_live, runner.live)
             self.hub.notify(reply.chat_id)
         self.run(next_reply)
 

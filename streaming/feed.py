@@ -21,6 +21,7 @@ from lexicon.errors import CHAT_DELETED, INTERNAL_ERROR, ApiError
 from streaming import wire
 from streaming.follower import Follower, Token
 from streaming.live import LiveText
+from streaming.replay import replay
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class Joining:
 
     follower: Follower
     greeting: list[str]
+    after: int | None
     joined: asyncio.Future[None]
 
 
@@ -69,12 +71,13 @@ class ChatFeed:
         """Whether nobody follows, so that the feed can be forgotten."""
         return not self._followers and not self._joining
 
-    async def join(self, follower: Follower, greeting: list[str]) -> None:
+    async def join(self, follower: Follower, greeting: list[str], *, after: int | None = None) -> None:
         """Let a socket follow: it gets its greeting, what was said so far of the running reply, then all that comes.
 
-        It joins at a reading made from now on, so nothing is sent to it that was in the history before.
+        It joins at a reading made from now on, so nothing is sent to it that was in the history before,
+        unless it asks for what came `after` a sequence.
         """
-        joining = Joining(follower, greeting, asyncio.get_running_loop().create_future())
+        joining = Joining(follower, greeting, after, asyncio.get_running_loop().create_future())
         self._joining.append(joining)
         self.wake()
         await joining.joined
@@ -104,21 +107,24 @@ class ChatFeed:
         try:
             while self._stale:
                 self._stale = False
+                joining, self._joining = self._joining, []
                 try:
                     standing = await in_thread(read_standing, chat_id=self.chat_id, after=self._cursor)
                 except ApiError:
                     self._stale = True
                     await asyncio.sleep(RETRY_SECONDS)
+                    self._joining = joining + self._joining
                     continue
-                self._apply(standing)
+                self._apply(standing, joining)
         except Exception:
             logger.exception("the feed of chat %s failed; its sockets are closed", self.chat_id)
             self._close_all(ApiError(INTERNAL_ERROR))
         finally:
             self._task = None
 
-    def _apply(self, standing: Standing | None) -> None:
+    def _apply(self, standing: Standing | None, joining: list[Joining]) -> None:
         if standing is None:
+            self._joining = joining + self._joining
             self._close_all(ApiError(CHAT_DELETED))
             return
         for message in standing.messages:
@@ -128,6 +134,7 @@ class ChatFeed:
             self._cursor = standing.last_sequence
         if standing.is_behind:
             self._stale = True
+            self._joining = joining + self._joining
             return
         if self._status not in ("", standing.status):
             self._send(wire.chat_status_changed(chat_id=self.chat_id, status=standing.status))
@@ -135,7 +142,8 @@ class ChatFeed:
         if standing.running is not None:
             self._follow(standing.running)
         self._send_pieces()
-        self._admit()
+        for newcomer in joining:
+            self._admit(newcomer, standing)
         self._answer_repeats()
 
     def _send(self, item: str | Token) -> None:
@@ -143,38 +151,23 @@ class ChatFeed:
             follower.put(item)
 
     def _send_message(self, message: Message) -> None:
-        if message.role == Message.Role.USER:
-            self._send(wire.message_received(message))
-            return
         stream = self._stream
         if stream is None or stream.running.reply_id != message.id:
-            self._start(message)
+            frames = wire.told(message)
         elif not message.content.startswith("".join(stream.sent)):
             # Another try than the one that was sent has ended.
-            self._start(message, resumed=True)
+            frames = wire.told(message, resumed=True)
         else:
-            self._send_token(message, message.content[stream.offset :], stream.offset)
+            frames = [wire.stream_ended(message)]
+            if rest := message.content[stream.offset :]:
+                token = wire.stream_token(chat_id=self.chat_id, message_id=message.id, token=rest, offset=stream.offset)
+                frames.insert(0, token)
         if message.metadata.get("failed"):
-            self._send(wire.agent_error())
-        self._send(wire.stream_ended(message))
-        self._stream = None
-
-    def _start(self, message: Message, *, resumed: bool = False) -> None:
-        self._send(
-            wire.stream_started(
-                chat_id=self.chat_id,
-                user_id=message.user.external_id,
-                message_id=message.id,
-                reply_to=message.reply_to_id,
-                resumed=resumed,
-                metadata=message.metadata,
-            )
-        )
-        self._send_token(message, message.content, 0)
-
-    def _send_token(self, message: Message, text: str, offset: int) -> None:
-        if text:
-            self._send(wire.stream_token(chat_id=self.chat_id, message_id=message.id, token=text, offset=offset))
+            frames.insert(-1, wire.agent_error())
+        for frame in frames:
+            self._send(frame)
+        if message.role == Message.Role.ASSISTANT:
+            self._stream = None
 
     def _follow(self, running: Running) -> None:
         stream = self._stream
@@ -207,26 +200,23 @@ class ChatFeed:
             stream.sent.append(piece)
             stream.offset += len(piece)
 
-    def _admit(self) -> None:
-        joining, self._joining = self._joining, []
-        for newcomer in joining:
-            follower = newcomer.follower
-            for frame in newcomer.greeting:
-                follower.put(frame)
-            if (stream := self._stream) is not None:
-                follower.put(self._started(stream.running, resumed=True))
-                if stream.sent:
-                    follower.put(
-                        wire.stream_token(
-                            chat_id=self.chat_id,
-                            message_id=stream.running.reply_id,
-                            token="".join(stream.sent),
-                            offset=0,
-                        )
-                    )
-            self._followers.add(follower)
-            if not newcomer.joined.done():
-                newcomer.joined.set_result(None)
+    def _admit(self, newcomer: Joining, standing: Standing) -> None:
+        if newcomer.joined.done():
+            return  # It left while the database was read.
+        follower = newcomer.follower
+        for frame in newcomer.greeting:
+            follower.put(frame)
+        if newcomer.after is not None:
+            upto = standing.last_sequence
+            follower.put(replay(tenant_id=standing.tenant_id, chat_id=self.chat_id, after=newcomer.after, upto=upto))
+        if (stream := self._stream) is not None:
+            follower.put(self._started(stream.running, resumed=True))
+            if stream.sent:
+                said = "".join(stream.sent)
+                reply_id = stream.running.reply_id
+                follower.put(wire.stream_token(chat_id=self.chat_id, message_id=reply_id, token=said, offset=0))
+        self._followers.add(follower)
+        newcomer.joined.set_result(None)
 
     def _answer_repeats(self) -> None:
         cursor = self._cursor or 0

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 from lexicon.errors import SERVICE_UNAVAILABLE, ApiError
 from streaming import wire
 
-#: Most characters that wait for a socket; one that lags further behind is closed and can resume.
-MOST_WAITING = 1024 * 1024
-#: Most frames that wait besides tokens, which are joined.
-MOST_FRAMES = 256
+#: Most characters that wait for a socket; one that lags further behind is closed and can resume. The two
+#: longest frames of a reply (100,000 characters that JSON writes in six) fit.
+MOST_WAITING = 2 * 1024 * 1024
+#: Most frames that wait besides tokens, which are joined; a feed reads 500 messages at a time.
+MOST_FRAMES = 2000
 #: Most characters of joined tokens in one frame, far below the 1 MiB at which clients give up.
 _JOINED = 64 * 1024
 
@@ -31,6 +33,10 @@ class Token:
     message_id: uuid.UUID
 
 
+#: A frame, a token, or frames that are made only when the socket takes them.
+Item = str | Token | AsyncGenerator[str, None]
+
+
 class Follower:
     """The events that wait for one socket, and the task that writes them."""
 
@@ -39,20 +45,20 @@ class Follower:
         #: The key that opened the socket; None until it is admitted.
         self.key_id: uuid.UUID | None = None
         self._send = send
-        self._items: deque[str | Token] = deque()
+        self._items: deque[Item] = deque()
         self._frames = 0
         self._waiting = 0
         self._more = asyncio.Event()
         self._close: tuple[int, str] | None = None
 
-    def put(self, item: str | Token) -> None:
-        """Send this after all that waits already."""
+    def put(self, item: Item) -> None:
+        """Send this after all that waits already; of an iterator, each frame as it is asked for."""
         if self._close is not None:
             return
         self._items.append(item)
         if isinstance(item, Token):
             self._waiting += len(item.text)
-        else:
+        elif isinstance(item, str):
             self._waiting += len(item)
             self._frames += 1
         if self._waiting > MOST_WAITING or self._frames > MOST_FRAMES:
@@ -75,7 +81,17 @@ class Follower:
         """Write events as they come, until the socket is closed from this side."""
         while True:
             while self._items:
-                await self._send({"type": "websocket.send", "text": self._next()})
+                item = self._items.popleft()
+                if isinstance(item, str):
+                    self._waiting -= len(item)
+                    self._frames -= 1
+                    await self._send({"type": "websocket.send", "text": item})
+                elif isinstance(item, Token):
+                    await self._send({"type": "websocket.send", "text": self._join(item)})
+                else:
+                    async with aclosing(item) as frames:
+                        async for frame in frames:
+                            await self._send({"type": "websocket.send", "text": frame})
             if self._close is not None:
                 code, reason = self._close
                 await self._send({"type": "websocket.close", "code": code, "reason": reason})
@@ -83,12 +99,8 @@ class Follower:
             self._more.clear()
             await self._more.wait()
 
-    def _next(self) -> str:
-        item = self._items.popleft()
-        if isinstance(item, str):
-            self._waiting -= len(item)
-            self._frames -= 1
-            return item
+    def _join(self, item: Token) -> str:
+        """The frame of this token and of those that wait behind it and go on where it ends."""
         texts = [item.text]
         size = len(item.text)
         while self._items and size < _JOINED:

@@ -73,9 +73,11 @@ class Hub:
         """A socket is about to be admitted; from now on its row counts as alive."""
         self._followers[follower.connection_id] = follower
 
-    async def join(self, chat_id: uuid.UUID, follower: Follower, greeting: list[str]) -> None:
+    async def join(
+        self, chat_id: uuid.UUID, follower: Follower, greeting: list[str], *, after: int | None = None
+    ) -> None:
         """Let an admitted socket follow its chat; it has joined when this returns."""
-        await self._feed(chat_id).join(follower, greeting)
+        await self._feed(chat_id).join(follower, greeting, after=after)
 
     def acknowledge(self, follower: Follower, message: Message) -> None:
         """Tell a socket once more of a message it sent twice."""

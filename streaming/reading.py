@@ -39,12 +39,13 @@ class Finished:
 
 
 _LOST = "The reply was interrupted; it is written anew and will be in the history"
+_OVER = "The reply has ended meanwhile; it is in the history"
 _DELETED = "The conversation was deleted"
 _FAILED = "The agent could not finish its reply"
 
 
-async def read_aloud(hub: Hub, reply: Reply) -> AsyncGenerator[str | Silence | Finished, None]:
-    """The pieces of the try that `reply` names, each once, as they are said; then how it finished.
+async def read_aloud(hub: Hub, reply: Reply, *, first: int = 0) -> AsyncGenerator[str | Silence | Finished, None]:
+    """The pieces of the try that `reply` names, from piece `first` on, as they are said; then how it finished.
 
     A try that its process loses finishes with a problem: whoever appends can not take back.
     """
@@ -56,7 +57,8 @@ async def read_aloud(hub: Hub, reply: Reply) -> AsyncGenerator[str | Silence | F
             live = hub.find_live(reply.id, reply.epoch)
             if live is not None and live is not heard:
                 heard = live
-                async with aclosing(_live_pieces(live)) as pieces:
+                said = sum(map(len, live.pieces[:first]))
+                async with aclosing(_live_pieces(live, first)) as pieces:
                     async for piece in pieces:
                         said += len(piece) if isinstance(piece, str) else 0
                         yield piece
@@ -71,6 +73,10 @@ async def read_aloud(hub: Hub, reply: Reply) -> AsyncGenerator[str | Silence | F
                 yield Finished(_LOST)
                 return
             if standing.state not in Reply.OPEN:
+                if heard is None and first:
+                    # It ended unheard, and where its pieces were cut is not known any more.
+                    yield Finished(_OVER)
+                    return
                 for rest in cut(standing.content[said:]):
                     yield rest
                 yield _finish(standing.state, standing.metadata)
@@ -82,8 +88,7 @@ async def read_aloud(hub: Hub, reply: Reply) -> AsyncGenerator[str | Silence | F
                 yield SILENCE
 
 
-async def _live_pieces(live: LiveText) -> AsyncGenerator[str | Silence, None]:
-    index = 0
+async def _live_pieces(live: LiveText, index: int) -> AsyncGenerator[str | Silence, None]:
     while True:
         while index < len(live.pieces):
             yield live.pieces[index]

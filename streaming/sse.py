@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
+from chats.chats import parse_id
 from chats.customer import conversation_history
+from chats.following import find_open_reply
+from chats.idempotency import read_key
+from chats.models import Reply
 from chats.posting import Draft, Posted, post_message, read_draft
 from lexicon.answers import error_of, error_response
 from lexicon.database import in_thread
-from lexicon.errors import METHOD_NOT_ALLOWED, UNSUPPORTED_MEDIA_TYPE, ApiError
+from lexicon.errors import IDEMPOTENCY_CONFLICT, METHOD_NOT_ALLOWED, UNSUPPORTED_MEDIA_TYPE, ApiError, invalid
 from lexicon.payload import read_object
 from streaming import wire
 from streaming.engine import Engine, engine
@@ -43,22 +48,72 @@ async def conversation_messages(request: HttpRequest, conversation_id: str) -> H
         return response
 
 
+@csrf_exempt
+async def conversation_stream(request: HttpRequest, conversation_id: str) -> HttpResponseBase:
+    """The reply in flight, from its beginning or after the event that Last-Event-ID names; 204 where none is."""
+    try:
+        key = caller(request)
+        if request.method != "GET":
+            raise ApiError(METHOD_NOT_ALLOWED, f"The method {request.method} is not allowed here")
+        asked = _read_stream_id(request.GET.get("stream"))
+        after = _read_event_id(request.headers.get("Last-Event-ID"))
+        reply = await in_thread(
+            find_open_reply,
+            tenant_id=key.tenant_id,
+            conversation_id=conversation_id,
+            reply_id=asked[0] if asked else None,
+        )
+        if reply is None:
+            return HttpResponse(status=204)
+        # What its reader has of an older try is of no use: the new one is told from its beginning.
+        restarted = asked is not None and asked[1] != reply.epoch
+        events = _events(engine(), reply, after=0 if restarted else after, restarted=restarted)
+        return _stream(events, reply)
+    except Exception as exception:
+        response = error_response(request, error_of(exception))
+        if response.status_code == 405:
+            response["Allow"] = "GET"
+        return response
+
+
+def _read_stream_id(text: str | None) -> tuple[uuid.UUID, int] | None:
+    """The reply and the epoch that an X-Stream-Id names."""
+    if text is None:
+        return None
+    reply_id, _, epoch = text.partition(":")
+    parsed = parse_id(reply_id)
+    if parsed is None or not (epoch.isascii() and epoch.isdecimal()):
+        raise invalid(stream="must be an X-Stream-Id")
+    return parsed, int(epoch)
+
+
+def _read_event_id(text: str | None) -> int:
+    if text is None:
+        return 0
+    if not (text.isascii() and text.isdecimal()) or len(text) > 10:
+        raise invalid(**{"Last-Event-ID": "must be the id of an event, an integer"})
+    return int(text)
+
+
 async def _post(request: HttpRequest, conversation_id: str) -> StreamingHttpResponse:
     key = caller(request)
     if request.content_type != "application/json":
         raise ApiError(UNSUPPORTED_MEDIA_TYPE)
-    draft = read_draft(read_object(request.body).get("message"), None, None, name="message")
+    # A repeat of the same key follows the reply in flight, or is told the stored one.
+    draft = read_draft(read_object(request.body).get("message"), None, read_key(request.headers), name="message")
     own = engine()
     posted = await in_thread(_save, key, conversation_id, draft, own)
     own.run(posted.reply)
-    headers = {
-        "Cache-Control": "no-cache, no-transform",
-        "X-Accel-Buffering": "no",
-        "X-Message-Id": str(posted.message.id),
-    }
-    if posted.reply is not None:
-        headers["X-Stream-Id"] = f"{posted.reply.id}:{posted.reply.epoch}"
-    return StreamingHttpResponse(_paced(_events(own, posted)), content_type="text/event-stream", headers=headers)
+    response = _stream(_events(own, posted.reply), posted.reply)
+    response["X-Message-Id"] = str(posted.message.id)
+    return response
+
+
+def _stream(events: AsyncGenerator[bytes, None], reply: Reply | None) -> StreamingHttpResponse:
+    headers = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+    if reply is not None:
+        headers["X-Stream-Id"] = f"{reply.id}:{reply.epoch}"
+    return StreamingHttpResponse(_paced(events), content_type="text/event-stream", headers=headers)
 
 
 def _save(key: ApiKey, conversation_id: str, draft: Draft, own: Engine) -> Posted:
@@ -69,15 +124,23 @@ def _save(key: ApiKey, conversation_id: str, draft: Draft, own: Engine) -> Poste
         draft=draft,
         process_id=own.claims_for,
         conversations_only=True,
+        conflict=IDEMPOTENCY_CONFLICT,
     )
 
 
-async def _events(own: Engine, posted: Posted) -> AsyncGenerator[bytes, None]:
-    """The events of a POST: those of its own reply, numbered from 1."""
-    number = 1
+async def _events(
+    own: Engine, reply: Reply | None, *, after: int = 0, restarted: bool = False
+) -> AsyncGenerator[bytes, None]:
+    """The events of a reply after one of them; where no reply is owed, that a person answers.
+
+    Event n is piece n - 1 of the try, then how it finished; `restarted` begins with the news of another try.
+    """
+    number = after + 1
     finished = Finished(escalated=True)
-    if posted.reply is not None:
-        async with aclosing(read_aloud(own.hub, posted.reply)) as reading:
+    if restarted:
+        yield wire.sse_event(0, {"type": "restart"})
+    if reply is not None:
+        async with aclosing(read_aloud(own.hub, reply, first=after)) as reading:
             async for item in reading:
                 if isinstance(item, str):
                     yield wire.sse_delta(number, item)

@@ -81,6 +81,29 @@ def stream_ended(message: Message, *, resumed: bool = False) -> str:
     )
 
 
+def told(message: Message, *, resumed: bool = False) -> list[str]:
+    """The events of a message that nobody saw being said: a user's, or a reply as started, one token, ended."""
+    if message.role == Message.Role.USER:
+        return [message_received(message)]
+    started = stream_started(
+        chat_id=message.chat_id,
+        user_id=message.user.external_id,
+        message_id=message.id,
+        reply_to=message.reply_to_id,
+        resumed=resumed,
+        metadata=message.metadata,
+    )
+    frames = [started]
+    if message.content:
+        frames.append(stream_token(chat_id=message.chat_id, message_id=message.id, token=message.content, offset=0))
+    return [*frames, stream_ended(message)]
+
+
+def replay_ended(*, complete: bool) -> str:
+    """What was missed has been told or, not `complete`, the oldest part of it."""
+    return _event("replay_ended", complete=complete)
+
+
 def chat_status_changed(*, chat_id: Any, status: str) -> str:
     """The chat was escalated, handed back, closed or opened again."""
     return _event("chat_status_changed", chat_id=chat_id, status=status)

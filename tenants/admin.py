@@ -54,11 +54,11 @@ class TenantAdmin(PagedAdmin):
     """Tenants. Registered by the agents' room, which knows the models a tenant may name."""
 
     form = TenantForm
-    list_display = ("name", "is_active", "subscription_active", "answered_by", "account", "created_at")
+    list_display = ("name", "is_active", "subscription_active", "answered_by", "credits", "created_at")
     list_select_related = ("account",)
     search_fields = ("name",)
     search_help_text = "A part of the name, or the whole id."
-    readonly_fields = ("id", "created_at", "account", "belongings")
+    readonly_fields = ("id", "created_at", "credits", "belongings")
     fieldsets = (
         (None, {"fields": ("name", "is_active", "subscription_active")}),
         ("Agent", {"fields": ("model", "instructions")}),
@@ -69,10 +69,11 @@ class TenantAdmin(PagedAdmin):
                     ("rest_per_minute", "ws_messages_per_second", "ws_connections"),
                     ("message_max_characters", "reply_max_characters"),
                     ("message_limit", "queue_depth"),
+                    "user_messages_per_minute",
                 )
             },
         ),
-        ("Credits", {"fields": ("account", "add_credits")}),
+        ("Credits", {"fields": ("credits", "add_credits")}),
         ("Web pages", {"fields": ("allowed_origins",)}),
         ("This tenant", {"fields": ("belongings", "id", "created_at")}),
     )
@@ -91,12 +92,13 @@ class TenantAdmin(PagedAdmin):
             return queryset.filter(name__icontains=search_term.strip()), False
 
     def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
-        granted = form.cleaned_data.pop("add_credits", None)
+        policy = dict(form.cleaned_data)
+        granted = policy.pop("add_credits")
         if not change:
-            do_create_tenant(id=obj.id, credits=granted, **form.cleaned_data)
+            do_create_tenant(id=obj.id, credits=granted, **policy)
             return
         super().save_model(request, obj, form, change)
-        if granted:
+        if granted is not None:
             do_grant(tenant_id=obj.id, amount=granted)
             self.log_change(request, obj, f"Added {granted} credits.")
 
@@ -105,7 +107,7 @@ class TenantAdmin(PagedAdmin):
         return tenant.model or "as AGENT_MODEL says"
 
     @admin.display(description="credits")
-    def account(self, tenant: Tenant) -> str:
+    def credits(self, tenant: Tenant) -> str:
         return str(tenant.account) if hasattr(tenant, "account") else "unmetered until credits are added"
 
     @admin.display(description="what it has")

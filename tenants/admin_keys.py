@@ -38,8 +38,8 @@ class ApiKeyAdmin(PagedAdmin):
     form = ApiKeyForm
     # Django knows the tenant as a column nobody edits; the form has a field of its own for it.
     exclude = ("tenant",)
-    list_display = ("__str__", "tenant", "name", "kind", "state", "last_used_at", "created_at", "created_by")
-    list_select_related = ("tenant", "created_by")
+    list_display = ("__str__", "short_kind", "tenant", "name", "state", "last_used_at", "created_at")
+    list_select_related = ("tenant",)
     list_filter = ("kind",)
     sortable_by = ("last_used_at", "created_at")
     search_fields = ("tenant__name", "name", "last_four__exact")
@@ -83,7 +83,7 @@ class ApiKeyAdmin(PagedAdmin):
         return response
 
     def response_change(self, request: HttpRequest, obj: ApiKey) -> HttpResponse:
-        self.message_user(request, f"{obj} is revoked. Its open sockets close within five seconds.", messages.SUCCESS)
+        self.message_user(request, f"Revoked {obj}. Its open sockets close within five seconds.", messages.SUCCESS)
         return self.response_post_save_change(request, obj)
 
     @admin.action(description="Revoke the selected keys", permissions=["change"])
@@ -93,6 +93,10 @@ class ApiKeyAdmin(PagedAdmin):
             do_revoke_key(key)
             self.log_change(request, key, "Revoked.")
         self.message_user(request, f"Revoked: {', '.join(map(str, keys))}.", messages.SUCCESS)
+
+    @admin.display(description="kind")
+    def short_kind(self, key: ApiKey) -> str:
+        return key.kind
 
     @admin.display(description="state")
     def state(self, key: ApiKey) -> str:

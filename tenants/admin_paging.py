@@ -11,6 +11,7 @@ from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
+from django.utils.text import capfirst
 
 
 class BoundedPaginator(Paginator):
@@ -34,6 +35,18 @@ class BoundedPaginator(Paginator):
         return self._found > self.MOST
 
 
+class PagedChangeList(ChangeList):
+    """A list whose query always has a bound."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        if not self.multi_page:
+            self.result_list = self.result_list[: self.list_per_page]
+        if not self.query:
+            # Then the search box does not say "130 results (Show all)" of what nobody searched for.
+            self.full_result_count = self.result_count
+
+
 class PagedAdmin(admin.ModelAdmin):
     """A list that reads one page. Columns sort only where an index serves it: name them in `sortable_by`."""
 
@@ -45,6 +58,13 @@ class PagedAdmin(admin.ModelAdmin):
     sortable_by: tuple[str, ...] = ()
     # With the counter goes its link "Select all": an action works on the rows of one page.
     actions_selection_counter = False
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return PagedChangeList
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        title = {"title": capfirst(self.opts.verbose_name_plural)}
+        return super().changelist_view(request, {**title, **(extra_context or {})})
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         request.POST = request.POST.copy()

@@ -38,7 +38,7 @@ class Verdict:
 
 
 class RequestWindows:
-    """Fixed windows, one for each tenant: it opens with the first request after the last one closed."""
+    """Fixed windows, one for each tenant (or user): it opens with the first request after the last one closed."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -62,6 +62,11 @@ class RequestWindows:
     def _forget(self, now: float) -> None:
         if len(self._windows) > 1000:
             self._windows = {key: window for key, window in self._windows.items() if window[0] > now}
+
+
+#: REST requests of tenants, and messages of end users that hold a chat token.
+request_windows = RequestWindows()
+user_windows = RequestWindows()
 
 
 class FrameRate:

@@ -16,10 +16,8 @@ from lexicon.database import in_thread
 from lexicon.errors import RATE_LIMIT_EXCEEDED, ApiError
 from tenants import keys
 from tenants.authentication import check_kind, open_key
-from tenants.limits import RequestWindows
+from tenants.limits import request_windows
 from tenants.models import ApiKey
-
-windows = RequestWindows()
 
 
 class CallerMiddleware:
@@ -41,7 +39,7 @@ class CallerMiddleware:
         except Exception as exception:
             request.caller = error_of(exception)  # type: ignore[attr-defined]
             return await self.get_response(request)
-        verdict = windows.count(key.tenant_id, key.tenant.rest_per_minute)
+        verdict = request_windows.count(key.tenant_id, key.tenant.rest_per_minute)
         if verdict.allowed:
             request.caller = key  # type: ignore[attr-defined]
             response = await self.get_response(request)

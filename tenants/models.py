@@ -34,6 +34,9 @@ class Tenant(models.Model):
     rest_per_minute = models.PositiveIntegerField("REST requests a minute", default=100)
     ws_messages_per_second = models.PositiveIntegerField("frames a second and WebSocket", default=10)
     ws_connections = models.PositiveIntegerField("WebSockets at once", default=50)
+    user_messages_per_minute = models.PositiveIntegerField(
+        "messages a minute of one user", default=20, help_text="Of users that hold a chat token instead of a key."
+    )
     message_max_characters = models.PositiveIntegerField("longest message, in characters", default=32_000)
     reply_max_characters = models.PositiveIntegerField("longest reply, in characters", default=100_000)
     message_limit = models.PositiveIntegerField(

@@ -17,6 +17,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connections, transaction
 
+from agents.catalog import UnknownModel, check_model
 from agents.demo import save_demo_articles
 from lexicon import local
 from tenants import keys
@@ -50,6 +51,7 @@ class Command(BaseCommand):
         parser.add_argument("--no-serve", action="store_true", help="set up and say what to try, no more")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        check_model_setting()
         if not options["no_serve"]:
             check_port()
         try:
@@ -64,6 +66,14 @@ class Command(BaseCommand):
             self.stdout.write("Serving until Ctrl+C.")
             self.stdout.flush()
             serve()
+
+
+def check_model_setting() -> None:
+    """Raises CommandError where nobody could answer."""
+    try:
+        check_model(settings.AGENT_MODEL)
+    except UnknownModel as error:
+        raise CommandError(f"AGENT_MODEL is not right. {error}") from error
 
 
 def check_port() -> None:
@@ -87,7 +97,7 @@ def set_up() -> Demo:
     demo = Demo(local.load())
     tenant = find_tenant(demo.secrets)
     knew_password = "ADMIN_PASSWORD" in demo.secrets
-    demo.secrets["TENANT_ID"] = str(tenant.id if tenant else uuid4())
+    demo.secrets.setdefault("TENANT_ID", str(tenant.id if tenant else uuid4()))
     demo.secrets.setdefault("ADMIN_PASSWORD", secrets.token_urlsafe(15))
     choose_keys(demo, is_new=tenant is None)
     local.save(demo.secrets)
@@ -160,11 +170,12 @@ To try, in another terminal:
      -H 'Content-Type: application/json' -d '{{"user_id": "alice"}}'
    {sys.executable} -m websockets \\
      '{socket_url}/ws/chat?api_key={known["TENANT_KEY"]}&user_id=alice&chat_id=THE_ID'
-   {{"content": "What are your opening hours?"}}
+   {{"content": "What are your business hours?"}}
 
 2. Have a conversation over the customer API
-   curl -X POST {url}/api/v1/customer/conversations -H 'Authorization: Bearer {known["CUSTOMER_KEY"]}'
-   curl -N {url}/api/v1/customer/conversations/THE_ID/messages \\
+   CONVERSATION=$(curl -s -X POST {url}/api/v1/customer/conversations \\
+     -H 'Authorization: Bearer {known["CUSTOMER_KEY"]}' | sed 's/.*"conversationId":"\\([^"]*\\)".*/\\1/')
+   curl -N {url}/api/v1/customer/conversations/$CONVERSATION/messages \\
      -H 'Authorization: Bearer {known["CUSTOMER_KEY"]}' \\
      -H 'Content-Type: application/json' -d '{{"message": "Can I return a gift?"}}'
 

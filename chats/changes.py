@@ -1,0 +1,37 @@
+"""How does a chat's title, metadata or status change?"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from chats import wake
+from chats.chats import open_chat
+from chats.models import Chat, Reply
+from chats.queue import drop_queued
+
+
+@transaction.atomic
+def change_chat(*, tenant_id: uuid.UUID, chat_id: object, status: str | None = None, **fields: Any) -> Chat:
+    """Change `title`, `metadata` or `status`, whichever is given, and answer the chat.
+
+    A chat handed to a person ("escalated") answers nothing that waits, and its running reply is asked to
+    stop; handed back ("active"), it answers what comes after. Raises ApiError CHAT_NOT_FOUND.
+    """
+    chat = open_chat(tenant_id=tenant_id, chat_id=chat_id, locked=True)
+    if status is not None and status != chat.status:
+        fields["status"] = status
+        if status == Chat.Status.ESCALATED:
+            drop_queued(chat)
+            running = Reply.objects.for_tenant(tenant_id).filter(chat=chat, state=Reply.State.RUNNING)
+            running.update(stop_requested=True)
+        wake.after_commit(chat.id, owner_asked=True)
+    if fields:
+        fields["updated_at"] = timezone.now()
+        for name, value in fields.items():
+            setattr(chat, name, value)
+        chat.save(update_fields=list(fields))
+    return chat
