@@ -74,7 +74,7 @@ class ChatAdmin(ChatPage, PagedAdmin):
         # Chats are deleted one by one, each by who has looked at it.
         return {}
 
-    @admin.display(description="status", ordering="status")
+    @admin.display(description="status")
     def state(self, chat: Chat) -> SafeString:
         return format_html('<span class="chat-status {}">{}</span>', chat.status, chat.status)
 

@@ -9,7 +9,6 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -40,7 +39,7 @@ class ChatPage(admin.ModelAdmin):
     ) -> HttpResponse:
         chat = self.get_object(request, unquote(object_id))
         if chat is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined]
         if not self.has_view_or_change_permission(request, chat):
             raise PermissionDenied
         if request.method != "POST":
@@ -64,13 +63,14 @@ class ChatPage(admin.ModelAdmin):
         return names, {"chats": len(names)}, set(), []
 
     def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
-        return super().response_delete(request, str(obj_id), obj_id)
+        return super().response_delete(request, obj_display, obj_id)
 
     def log_change(self, request: HttpRequest, obj: Chat, message: Any) -> Any:
         return super().log_change(request, _untitled(obj), message)
 
-    def log_deletions(self, request: HttpRequest, queryset: QuerySet[Chat]) -> Any:
-        return super().log_deletions(request, [_untitled(chat) for chat in queryset])
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        untitled: Any = [_untitled(chat) for chat in queryset]
+        return super().log_deletions(request, untitled)
 
     def _page(self, request: HttpRequest, chat: Chat, *, text: str = "", problem: str | None = None) -> HttpResponse:
         before = request.GET.get("before", "")
@@ -130,7 +130,8 @@ def _post_when_silent(chat: Chat, content: str, author_name: str) -> Message | N
 
 
 def _author(request: HttpRequest) -> str:
-    return request.user.get_full_name() or request.user.get_username()
+    user: Any = request.user
+    return user.get_full_name() or user.get_username()
 
 
 def _untitled(chat: Chat) -> Chat:

@@ -47,8 +47,8 @@ def read_transcript(chat: Chat, before: int | None) -> Transcript:
     end = min(before or chat.last_sequence + 1, chat.last_sequence + 1)
     page = list_messages(chat=chat, offset=chat.last_sequence + 1 - end, limit=PAGE, descending=True)
     first = max(1, end - PAGE)
-    states = Reply.objects.for_tenant(chat.tenant_id).filter(chat=chat, state__in=Reply.OPEN)
-    states = list(states.values_list("state", flat=True))
+    owed = Reply.objects.for_tenant(chat.tenant_id).filter(chat=chat, state__in=Reply.OPEN)
+    states = list(owed.values_list("state", flat=True))
     return Transcript(
         lines=[_line(message) for message in reversed(page.rows)],
         older=first if first > 1 else None,

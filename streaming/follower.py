@@ -13,9 +13,10 @@ from typing import Any
 from lexicon.errors import SERVICE_UNAVAILABLE, ApiError
 from streaming import wire
 
-#: Most characters that wait for a socket; one that lags further behind is closed and can resume. The two
-#: longest frames of a reply (100,000 characters that JSON writes in six) fit.
-MOST_WAITING = 2 * 1024 * 1024
+#: Most characters that wait for a socket; one that lags further behind is closed and can resume.
+MOST_WAITING = 1024 * 1024
+#: So few items may wait however long they are: the last frames of one long reply are no sign of a lag.
+_FEW = 4
 #: Most frames that wait besides tokens, which are joined; a feed reads 500 messages at a time.
 MOST_FRAMES = 2000
 #: Most characters of joined tokens in one frame, far below the 1 MiB at which clients give up.
@@ -61,7 +62,7 @@ class Follower:
         elif isinstance(item, str):
             self._waiting += len(item)
             self._frames += 1
-        if self._waiting > MOST_WAITING or self._frames > MOST_FRAMES:
+        if (self._waiting > MOST_WAITING and len(self._items) > _FEW) or self._frames > MOST_FRAMES:
             self._items.clear()
             self.close(SERVICE_UNAVAILABLE.close or 1013, "SLOW_READER")
         self._more.set()

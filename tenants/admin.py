@@ -30,7 +30,7 @@ admin.site.site_url = None
 apps.get_app_config("auth").verbose_name = "Staff"
 
 
-def list_link(model: str, text: str, **filters: object) -> SafeString:
+def list_link(model: str, text: str, **filters: Any) -> SafeString:
     """A link to the list of "app_model", filtered."""
     return format_html('<a href="{}?{}">{}</a>', reverse(f"admin:{model}_changelist"), urlencode(filters), text)
 

@@ -30,7 +30,7 @@ class OriginsField(forms.CharField):
 
     def to_python(self, value: Any) -> Any:
         """The list."""
-        return value if isinstance(value, list) else super().to_python(value).split()
+        return value if isinstance(value, list) else (super().to_python(value) or "").split()
 
     def validate(self, value: Any) -> None:
         """Raises ValidationError for the first line that is no origin."""

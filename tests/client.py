@@ -40,7 +40,7 @@ class Socket:
     ) -> Socket:
         address = url + path + ("?" + urlencode(query) if query else "")
         connection = await websockets.connect(
-            address, additional_headers=headers, max_size=None, compression=None, proxy=None
+            address, additional_headers=headers, max_size=None, max_queue=None, compression=None, proxy=None
         )
         socket = cls(connection)
         cls.opened.append(socket)

@@ -1,227 +1,351 @@
-"""A scripted model that speaks the OpenAI chat completions protocol over real HTTP, for tests.
+"""A scripted model: a local server that speaks chat completions and behaves, or misbehaves, on demand.
 
-    python -m tests.model_server [--port N]      prints "port N" as its first line
+    python -m tests.model_server --port 0        # the first line it prints is "port <N>"
+    with run_in_process(log) as base_url: ...    # a process of its own; what OPENAI_BASE_URL takes
+    async with ModelServer() as server: ...      # in this process: server.base_url, server.until(…)
 
-What it does is told by the question itself (the last user message), so that several processes, and the
-same process after a restart, get the same text for the same message. A question that starts with a JSON
-object is a script, all of it optional:
+What it says depends on nothing but the request, so a reply that is made again is the same again.
 
-    say           the text (default: the question); `tokens` cuts it into so many deltas (default: words),
-                  `repeat` says it so often
-    every_ms      pause before each delta (default 0), `first_ms` before the first one
-    hold          a name: after `hold_after` deltas (default 1) it waits for POST /release/<name>
-    finish        the finish_reason (default "stop"); null: none is sent
-    usage         false: no usage is reported
-    fail          how it misbehaves, after `after` deltas (default: half of them):
-                  http-500, http-401, http-404, http-429  answered with that status
-                  html, json-error                        200 with a body that is no stream
-                  not-json, error-object                  a chunk that is not JSON, an error in the stream
-                  stall-first, stall-middle               silence until the client leaves
-                  cut                                     the connection is reset within a chunk
-                  close                                   the body ends without finish_reason and [DONE]
-                  keep-open                               [DONE], but the body stays open
-                  empty                                   no delta at all
-                  endless                                 the text is repeated until the client leaves
+**Models.** The model `prompt` says back all it was told, any other one "You said: <message>".
 
-Anything else is answered with "You said: " and the question.
+**Scripts.** A last message that begins with a JSON object is a script: it says how to reply to it. Keys that
+are not listed here are ignored, so a test may mark its messages.
 
-GET /calls answers `{"count", "open", "calls": [{"question", "messages", "model", "authorization"}]}`, with
-`?contains=TEXT` only of calls whose question contains it; POST /reset forgets them.
+| key | meaning | default |
+|---|---|---|
+| `say` | the text | the message itself |
+| `repeat` | so many times the text | 1 |
+| `tokens` | into how many tokens to cut the text | its words |
+| `first_ms` | before the first token | 0 |
+| `every_ms` | from one token to the next | 0 |
+| `total_ms` | spread the tokens so that the whole reply takes exactly so long | |
+| `hold` | a name: stop, and go on when `POST /release/<name>` comes, or came before | |
+| `hold_after` | after how many tokens to stop | 1 |
+| `usage` | `[input, output]`, or false for none | words read, tokens said |
+| `finish` | the finish_reason, or null for none | "stop" |
+| `done` | whether `[DONE]` is sent | true |
+| `raw` | a list of texts: the body, as it is, one write each, instead of all of the above | |
+| `fail` | one of the below | |
+| `after` | after how many tokens, for what fails in the middle | half of them |
+
+**Failures** (`fail`). Instead of a stream: `http-<status>`, `redirect`, `html` and `json-error` (status 200),
+`stall-headers` (no answer at all). Of the stream: `stall-first` (headers, then silence), `empty` (finishes without
+text), `endless` (says the text over and over), `keep-open` (a whole reply whose body is never closed). In the middle:
+`stall-middle`, `cut` (the connection is reset within an event), `close` (the body ends), `not-json`,
+`not-completion`, `error-object`. Whatever an error tells holds CANARY, which must not get any further.
+
+**Control.** `GET /calls?contains=<text>`: of the calls whose message contains that, how many there were (`count`), how
+many are open (`open`) and what was asked (`calls`: the body of each, with `question` and `authorization`).
+`POST /release/<name>`. `POST /reset` forgets calls and releases.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import itertools
 import json
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from itertools import cycle, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from aiohttp import web
 
-ROOT = Path(__file__).resolve().parent.parent
+CANARY = "canary-of-the-upstream"
+IN_THE_MIDDLE = {"stall-middle", "cut", "close", "not-json", "not-completion", "error-object"}
+FAILURES = {
+    *IN_THE_MIDDLE,
+    *("", "http", "redirect", "html", "json-error", "stall-headers", "stall-first", "empty", "endless", "keep-open"),
+}
+BROKEN_EVENTS = {
+    "not-json": "{broken " + CANARY,
+    "not-completion": json.dumps([CANARY]),
+    "error-object": json.dumps({"error": {"message": CANARY}}),
+}
 
 
-class Model:
-    """What the server remembers."""
+@dataclass
+class Script:
+    """The keys of a script, as the module's docstring has them."""
 
-    def __init__(self) -> None:
-        self.calls: list[dict[str, Any]] = []
-        self.open: dict[int, str] = {}
-        self.held: dict[str, asyncio.Event] = {}
+    say: str | None = None
+    repeat: int = 1
+    tokens: int | None = None
+    first_ms: float = 0
+    every_ms: float = 0
+    total_ms: float | None = None
+    hold: str | None = None
+    hold_after: int = 1
+    usage: tuple[int, int] | Literal[False] | None = None
+    finish: str | None = "stop"
+    done: bool = True
+    raw: list[str] | None = None
+    fail: str = ""
+    after: int | None = None
 
-    def application(self) -> web.Application:
-        app = web.Application(client_max_size=16 * 1024 * 1024)
-        app.router.add_post("/v1/chat/completions", self.complete)
-        app.router.add_get("/calls", self.report)
-        app.router.add_post("/reset", self.reset)
-        app.router.add_post("/release/{name}", self.release)
-        return app
+    def __post_init__(self) -> None:
+        # A failure that does not exist would be a test of nothing.
+        assert self.fail in FAILURES or self.fail.startswith("http-"), self.fail
 
-    async def report(self, request: web.Request) -> web.Response:
-        wanted = request.query.get("contains", "")
-        calls = [call for call in self.calls if wanted in call["question"]]
-        still_open = sum(wanted in question for question in self.open.values())
-        return web.json_response({"count": len(calls), "open": still_open, "calls": calls})
 
-    async def reset(self, request: web.Request) -> web.Response:
-        self.calls.clear()
-        return web.json_response({})
+KEYS = {field.name for field in fields(Script)}
 
-    async def release(self, request: web.Request) -> web.Response:
-        self._gate(request.match_info["name"]).set()
-        return web.json_response({})
 
-    def _gate(self, name: str) -> asyncio.Event:
-        return self.held.setdefault(name, asyncio.Event())
+def read_script(message: str) -> Script:
+    """The script that a message begins with; one that does nothing special where there is none."""
+    try:
+        value, _ = json.JSONDecoder().raw_decode(message.lstrip())
+    except ValueError:
+        return Script()
+    if not isinstance(value, dict):
+        return Script()
+    return Script(**{"say": message, **{key: value[key] for key in KEYS & value.keys()}})
 
-    async def complete(self, request: web.Request) -> web.StreamResponse:
-        body = await request.json()
-        question = [message["content"] for message in body["messages"] if message["role"] == "user"][-1]
-        self.calls.append(
-            {
-                "question": question,
-                "messages": body["messages"],
-                "model": body["model"],
-                "authorization": request.headers.get("Authorization"),
-            }
-        )
-        script = read_script(question)
-        number = id(request)
-        self.open[number] = question
+
+def tokens_of(script: Script, model: str, messages: list[dict[str, str]]) -> list[str]:
+    """What is said, token by token."""
+    text = script.say
+    if text is None:
+        told = "\n".join(message["content"] for message in messages)
+        text = told if model == "prompt" else f"You said: {messages[-1]['content']}"
+    text *= script.repeat
+    if script.tokens is None:
+        return re.findall(r"\s*\S+\s*", text)
+    pieces = min(script.tokens, len(text))
+    return [text[start:end] for start, end in pairwise(number * len(text) // pieces for number in range(pieces + 1))]
+
+
+class ModelServer:
+    """The server, for use inside a running event loop."""
+
+    def __init__(self, port: int = 0) -> None:
+        self.port = port
+        self._calls: list[Call] = []
+        self._released: set[str] = set()
+        self._changed = asyncio.Condition()
+        app = web.Application(client_max_size=64 * 1024 * 1024)
+        app.router.add_post("/v1/chat/completions", self._answer)
+        app.router.add_get("/calls", self._get_calls)
+        app.router.add_post("/release/{name}", self._post_release)
+        app.router.add_post("/reset", self._post_reset)
+        # A handler whose client has gone is cancelled: that is how a closed stream is noticed.
+        self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    async def __aenter__(self) -> ModelServer:
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
+        self.port = self._runner.addresses[0][1]
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._runner.cleanup()
+
+    def report(self, contains: str = "") -> dict[str, Any]:
+        """What `GET /calls` answers."""
+        calls = [call for call in self._calls if contains in call.message]
+        return {
+            "count": len(calls),
+            "open": sum(call.open for call in calls),
+            "calls": [call.body for call in calls],
+        }
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until something that the report tells is so."""
+        async with self._changed:
+            await self._changed.wait_for(condition)
+
+    async def release(self, name: str) -> None:
+        """Let replies that hold at this name go on, now and later."""
+        self._released.add(name)
+        await self.tell()
+
+    def is_released(self, name: str) -> bool:
+        """Whether replies need not hold at this name."""
+        return name in self._released
+
+    async def tell(self) -> None:
+        """The report has changed."""
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        call = Call(self, request, await request.json())
+        self._calls.append(call)
+        await self.tell()
         try:
-            return await self._answer(request, body, script)
+            return await call.answer()
         finally:
-            del self.open[number]
+            call.open = False
+            # Where the client has gone the handler is being cancelled, and who waits must hear of it all the same.
+            await asyncio.shield(self.tell())
 
-    async def _answer(self, request: web.Request, body: dict[str, Any], script: dict[str, Any]) -> web.StreamResponse:
-        fail = script.get("fail", "")
-        if fail.startswith("http-"):
-            status = int(fail.removeprefix("http-"))
-            return web.json_response({"error": {"message": "the upstream's own words"}}, status=status)
+    async def _get_calls(self, request: web.Request) -> web.Response:
+        return web.json_response(self.report(request.query.get("contains", "")))
+
+    async def _post_release(self, request: web.Request) -> web.Response:
+        await self.release(request.match_info["name"])
+        return web.Response()
+
+    async def _post_reset(self, request: web.Request) -> web.Response:
+        self._calls.clear()
+        self._released.clear()
+        return web.Response()
+
+
+class Call:
+    """One request, and the answer that its script asks for."""
+
+    def __init__(self, server: ModelServer, request: web.Request, body: dict[str, Any]) -> None:
+        self.server = server
+        self.request = request
+        self.message: str = body["messages"][-1]["content"]
+        self.body = {**body, "question": self.message, "authorization": request.headers.get("Authorization")}
+        self.open = True
+        self.script = read_script(self.message)
+        self.tokens = tokens_of(self.script, body["model"], body["messages"]) if self.script.fail != "empty" else []
+        self.response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
+        self.began = asyncio.get_running_loop().time()
+
+    async def answer(self) -> web.StreamResponse:
+        script = self.script
+        if refusal := self._refusal():
+            return refusal
+        if script.fail == "stall-headers":
+            await forever()
+        await self.response.prepare(self.request)
+        if script.fail == "stall-first":
+            await forever()
+        if script.raw is not None:
+            for text in script.raw:
+                await self._write(text)
+        elif await self._say():
+            await self._end()
+        if script.fail == "keep-open":
+            await forever()
+        return self.response
+
+    def _refusal(self) -> web.Response | None:
+        """An answer that is no stream."""
+        fail, _, status = self.script.fail.partition("-")
+        error = json.dumps({"error": {"message": CANARY}})
+        if fail == "http":
+            return web.Response(status=int(status), text=error, content_type="application/json")
+        if fail == "redirect":
+            return web.Response(status=307, headers={"Location": f"{self.server.base_url}/chat/completions"})
         if fail == "html":
-            return web.Response(text="<html>the upstream's own words</html>", content_type="text/html")
-        if fail == "json-error":
-            return web.json_response({"error": {"message": "the upstream's own words"}})
+            return web.Response(text=f"<h1>{CANARY}</h1>", content_type="text/html")
+        if self.script.fail == "json-error":
+            return web.Response(text=error, content_type="application/json")
+        return None
 
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
-        deltas = cut(script)
-        broken_at = script.get("after", len(deltas) // 2) if fail else None
-        if fail == "stall-first":
-            broken_at = 0
-        await asyncio.sleep(script.get("first_ms", 0) / 1000)
-        said = 0
-        while True:
-            for delta in [] if fail == "empty" else deltas:
-                if said == broken_at and await self._misbehave(response, request, fail):
-                    return response
-                if "hold" in script and said == script.get("hold_after", 1):
-                    await self._gate(script["hold"]).wait()
-                await asyncio.sleep(script.get("every_ms", 0) / 1000)
-                await response.write(
-                    chunk({"choices": [{"index": 0, "delta": {"content": delta}, "finish_reason": None}]})
-                )
-                said += 1
-            if fail != "endless":
+    async def _say(self) -> bool:
+        """Say the tokens; whether that went well to the end."""
+        script, tokens = self.script, self.tokens
+        fails_after = len(tokens) // 2 if script.after is None else min(script.after, len(tokens))
+        every = script.every_ms if script.total_ms is None else script.total_ms / max(1, len(tokens))
+        await self._event(self._chunk({"role": "assistant", "content": ""}))
+        number = 0
+        for token in cycle(tokens) if script.fail == "endless" else tokens:
+            if script.fail in IN_THE_MIDDLE and number == fails_after:
                 break
-        if fail in ("close", "stall-first", "stall-middle", "cut", "not-json", "error-object"):
-            await self._misbehave(response, request, fail)
-            return response
-        finish = script.get("finish", "stop")
-        if finish is not None:
-            await response.write(chunk({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]}))
-        if script.get("usage", True) and body.get("stream_options", {}).get("include_usage"):
-            read = sum(len(message["content"].split()) for message in body["messages"])
-            usage = {"prompt_tokens": read, "completion_tokens": said, "total_tokens": read + said}
-            await response.write(chunk({"choices": [], "usage": usage}))
-        await response.write(b"data: [DONE]\n\n")
-        if fail == "keep-open":
-            await asyncio.Event().wait()
-        return response
+            await self._hold(after=number)
+            await self._wait_until(script.first_ms + number * every)
+            await self._event(self._chunk({"content": token}))
+            number += 1
+        if script.fail in IN_THE_MIDDLE:
+            await self._fail()
+            return False
+        await self._hold(after=number)
+        await self._wait_until(script.total_ms or 0)
+        return True
 
-    async def _misbehave(self, response: web.StreamResponse, request: web.Request, fail: str) -> bool:
-        """Break the stream as the script says; True where nothing may follow."""
-        match fail:
-            case "stall-first" | "stall-middle":
-                await asyncio.Event().wait()
-            case "close":
-                return True
-            case "cut":
-                await response.write(b'data: {"choices": [{"index": 0, "del')
-                assert request.transport is not None
-                request.transport.abort()
-                return True
-            case "not-json":
-                await response.write(b"data: the upstream's own words\n\n")
-                return True
-            case "error-object":
-                await response.write(chunk({"error": {"message": "the upstream's own words", "code": 500}}))
-                return True
-        return False
+    async def _fail(self) -> None:
+        fail = self.script.fail
+        if fail == "stall-middle":
+            await forever()
+        elif fail == "cut":
+            await self._write('data: {"choices": [{"index": 0, "del')
+            assert self.request.transport is not None
+            self.request.transport.abort()
+        elif fail in BROKEN_EVENTS:
+            await self._event(BROKEN_EVENTS[fail])
+
+    async def _end(self) -> None:
+        script = self.script
+        if script.finish is not None:
+            await self._event(self._chunk({}, finish=script.finish))
+        usage = script.usage
+        if usage is None:
+            usage = sum(len(message["content"].split()) for message in self.body["messages"]), len(self.tokens)
+        if usage and self.body.get("stream_options", {}).get("include_usage"):
+            report = {"prompt_tokens": usage[0], "completion_tokens": usage[1], "total_tokens": sum(usage)}
+            await self._event(json.dumps({"object": "chat.completion.chunk", "choices": [], "usage": report}))
+        if script.done:
+            await self._event("[DONE]")
+
+    def _chunk(self, delta: dict[str, str], finish: str | None = None) -> str:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish}
+        return json.dumps({"object": "chat.completion.chunk", "model": self.body["model"], "choices": [choice]})
+
+    async def _hold(self, *, after: int) -> None:
+        name = self.script.hold
+        # A reply with fewer tokens holds once it has said them all.
+        if name is None or after != min(self.script.hold_after, len(self.tokens)):
+            return
+        await self.server.until(lambda: self.server.is_released(name))
+
+    async def _wait_until(self, milliseconds: float) -> None:
+        due = self.began + milliseconds / 1000
+        if (pause := due - asyncio.get_running_loop().time()) > 0:
+            await asyncio.sleep(pause)
+
+    async def _event(self, data: str) -> None:
+        await self._write(f"data: {data}\n\n")
+        await asyncio.sleep(0)  # an endless reply must not keep the server from everything else
+
+    async def _write(self, text: str) -> None:
+        await self.response.write(text.encode())
 
 
-def read_script(question: str) -> dict[str, Any]:
-    """The script a question starts with, or one that echoes it."""
-    if question.startswith("{"):
-        try:
-            script, _ = json.JSONDecoder().raw_decode(question)
-        except json.JSONDecodeError:
-            pass
-        else:
-            return {"say": question, **script}
-    return {"say": f"You said: {question}"}
-
-
-def cut(script: dict[str, Any]) -> list[str]:
-    """The deltas a script says."""
-    say = script["say"] * script.get("repeat", 1)
-    if "tokens" in script:
-        count = script["tokens"]
-        edges = [len(say) * index // count for index in range(count + 1)]
-        return [say[start:end] for start, end in itertools.pairwise(edges)]
-    words = say.split(" ")
-    return [word + " " for word in words[:-1]] + words[-1:]
-
-
-def chunk(data: dict[str, Any]) -> bytes:
-    return b"data: " + json.dumps({"object": "chat.completion.chunk", **data}).encode() + b"\n\n"
+async def forever() -> None:
+    """Until the client has gone, which cancels this."""
+    await asyncio.Event().wait()
 
 
 @contextmanager
 def run_in_process(log: Path) -> Iterator[str]:
-    """The base URL of a server in a process of its own."""
-    with log.open("ab") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.model_server"], cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True
-        )
+    """The server in a process of its own: its base URL. What it has to complain about goes to `log`."""
+    command = [sys.executable, "-m", "tests.model_server"]
+    root = Path(__file__).resolve().parent.parent
+    with log.open("wb") as complaints:
+        process = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=complaints, text=True)
+    assert process.stdout is not None
     try:
-        assert process.stdout is not None
-        port = process.stdout.readline().removeprefix("port ").strip()
-        yield f"http://127.0.0.1:{port}/v1"
+        name, _, port = process.stdout.readline().partition(" ")
+        assert name == "port", f"the model server did not start:\n{log.read_text()}"
+        yield f"http://127.0.0.1:{int(port)}/v1"
     finally:
-        process.kill()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        process.terminate()
+        process.wait(10)
+        process.stdout.close()
 
 
-async def serve(port: int) -> None:
-    runner = web.AppRunner(Model().application(), handler_cancellation=True)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", port)
-    await site.start()
-    assert runner.addresses
-    print(f"port {runner.addresses[0][1]}", flush=True)
-    await asyncio.Event().wait()
+async def main(port: int) -> None:
+    async with ModelServer(port) as server:
+        print(f"port {server.port}", flush=True)
+        await forever()
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description="A scripted model for tests.")
     parser.add_argument("--port", type=int, default=0)
-    asyncio.run(serve(parser.parse_args().port))
+    asyncio.run(main(parser.parse_args().port))
