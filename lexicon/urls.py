@@ -17,7 +17,7 @@ from chats.customer import ConversationViewSet
 from chats.views import ChatViewSet
 from lexicon import answers, health
 from lexicon.database import in_thread
-from streaming.sse import conversation_messages
+from streaming.sse import conversation_messages, conversation_stream
 
 
 def pooled(view: Callable[..., HttpResponse]) -> Any:
@@ -34,13 +34,18 @@ _CHATS = r"^api/v1/chats"
 _CONVERSATIONS = r"^api/v1/customer/conversations"
 
 urlpatterns = [
-    re_path(rf"{_CHATS}/?\Z", pooled(ChatViewSet.as_view({"post": "create"}))),
+    re_path(rf"{_CHATS}/?\Z", pooled(ChatViewSet.as_view({"post": "create", "get": "list"}))),
     re_path(rf"{_CHATS}/user/(?P<user_id>[\s\S]+)\Z", pooled(ChatViewSet.as_view({"get": "of_user"}))),
     re_path(rf"{_CHATS}/(?P<chat_id>[^/]+)/messages/?\Z", pooled(ChatViewSet.as_view({"get": "messages"}))),
+    re_path(rf"{_CHATS}/(?P<chat_id>[^/]+)/tokens/?\Z", pooled(ChatViewSet.as_view({"post": "tokens"}))),
     # Not pooled: a DELETE may wait for the owner of a running reply, which needs the pool to let go.
-    re_path(rf"{_CHATS}/(?P<chat_id>[^/]+)/?\Z", ChatViewSet.as_view({"get": "retrieve", "delete": "destroy"})),
+    re_path(
+        rf"{_CHATS}/(?P<chat_id>[^/]+)/?\Z",
+        ChatViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),
+    ),
     re_path(rf"{_CONVERSATIONS}/?\Z", pooled(ConversationViewSet.as_view({"post": "create"}))),
     re_path(rf"{_CONVERSATIONS}/(?P<conversation_id>[^/]+)/messages/?\Z", conversation_messages),
+    re_path(rf"{_CONVERSATIONS}/(?P<conversation_id>[^/]+)/stream/?\Z", conversation_stream),
     path("healthz", health.alive),
     path("readyz", health.ready),
     path("admin/", admin.site.urls),
