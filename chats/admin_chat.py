@@ -63,7 +63,7 @@ class ChatPage(admin.ModelAdmin):
         return names, {"chats": len(names)}, set(), []
 
     def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
-        return super().response_delete(request, obj_display, obj_id)
+        return super().response_delete(request, str(obj_id), obj_id)
 
     def log_change(self, request: HttpRequest, obj: Chat, message: Any) -> Any:
         return super().log_change(request, _untitled(obj), message)

@@ -24,7 +24,7 @@ are not listed here are ignored, so a test may mark its messages.
 | `usage` | `[input, output]`, or false for none | words read, tokens said |
 | `finish` | the finish_reason, or null for none | "stop" |
 | `done` | whether `[DONE]` is sent | true |
-| `raw` | a list of texts: the body, as it is, one write each, instead of all of the above | |
+| `raw` | a list of texts: the body, as it is, one write each, every `every_ms` | |
 | `fail` | one of the below | |
 | `after` | after how many tokens, for what fails in the middle | half of them |
 
@@ -35,7 +35,7 @@ text), `endless` (says the text over and over), `keep-open` (a whole reply whose
 `not-completion`, `error-object`. Whatever an error tells holds CANARY, which must not get any further.
 
 **Control.** `GET /calls?contains=<text>`: of the calls whose message contains that, how many there were (`count`), how
-many are open (`open`) and what was asked (`calls`: the body of each, with `question` and `authorization`).
+many are open (`open`) and what was asked (`calls`: the body of each, with its `question`, `authorization` and `peer`).
 `POST /release/<name>`. `POST /reset` forgets calls and releases.
 """
 
@@ -208,7 +208,12 @@ class Call:
         self.server = server
         self.request = request
         self.message: str = body["messages"][-1]["content"]
-        self.body = {**body, "question": self.message, "authorization": request.headers.get("Authorization")}
+        self.body = {
+            **body,
+            "question": self.message,
+            "authorization": request.headers.get("Authorization"),
+            "peer": request.transport.get_extra_info("peername") if request.transport else None,
+        }
         self.open = True
         self.script = read_script(self.message)
         self.tokens = tokens_of(self.script, body["model"], body["messages"]) if self.script.fail != "empty" else []
@@ -225,7 +230,8 @@ class Call:
         if script.fail == "stall-first":
             await forever()
         if script.raw is not None:
-            for text in script.raw:
+            for number, text in enumerate(script.raw):
+                await self._wait_until(number * script.every_ms)
                 await self._write(text)
         elif await self._say():
             await self._end()

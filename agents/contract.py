@@ -1,0 +1,97 @@
+"""What does an agent get, and what may it answer?
+
+A backend is one file that implements `Agent` and one line in `agents/catalog.py`. Backends know
+nothing of Django: what they need is in the request or was given to their constructor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Something said earlier in the chat."""
+
+    role: Literal["user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A part of an article that may hold the answer; a higher `score` is a better match."""
+
+    article_id: str
+    title: str
+    text: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question, and all an agent may know when it answers.
+
+    `history` holds the earlier turns of this chat, oldest first, each question followed by its reply.
+    """
+
+    question: str
+    instructions: str = ""
+    history: tuple[Turn, ...] = ()
+    passages: tuple[Passage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """The next words of the reply; white space counts, nothing is added between two of them."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the model reports to have read and written so far, in tokens; the last one counts."""
+
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Escalate:
+    """A person should take over once this reply has ended. `reason` is for staff, not for the user."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Why the model stopped: "stop", "length" or "content_filter". Nothing may follow."""
+
+    finish_reason: str = "stop"
+
+
+Event = Text | Usage | Escalate | End
+
+
+class AgentFailure(Exception):
+    """The model failed. The message is for the log: no key, no address with credentials, no text of the chat."""
+
+
+class Agent(Protocol):
+    """Somebody who writes replies."""
+
+    #: What `metadata.model` of its replies says.
+    model: str
+
+    def reply(self, request: Request) -> AsyncGenerator[Event, None]:
+        """The events of one reply, as they come. A generator that ends without `End` has ended with "stop".
+
+        Closing the generator stops the work behind it at once.
+        Raises AgentFailure (or anything else) where no whole reply can be given.
+        """
+        ...
+
+    def estimate(self, request: Request, said: str) -> Usage:
+        """What a reply is charged for that was stopped, or whose model reports no usage: `said` of it was written."""
+        ...

@@ -1,0 +1,121 @@
+"""The README's commands do what it says, as they are written: only the address and the keys are this test's."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.servers import ROOT, Server, free_port
+
+README = (ROOT / "README.md").read_text()
+
+
+class Demo(Server):
+    """What `make run` starts: `manage.py demo`, with nothing in its environment but where to be."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        super().__init__(database_url=f"sqlite:///{folder / 'demo.sqlite3'}", log=folder / "demo.log", port=port)
+        del self.env["SECRET_KEY"], self.env["BUILTIN_WORDS_PER_SECOND"]
+
+    def start(self, *, wait: bool = True) -> Demo:
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen([sys.executable, "manage.py", "demo"], cwd=ROOT, env=self.env, stdout=log)
+        self.wait_ready()
+        return self
+
+    @property
+    def printed(self) -> str:
+        return self.log.read_text()
+
+    def found(self, pattern: str) -> str:
+        match = re.search(pattern, self.printed)
+        assert match, self.printed
+        return match[0]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    server = Demo(tmp_path_factory.mktemp("demo"), free_port())
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+def block(language: str, mark: str) -> str:
+    """The one code block of this language that holds `mark`."""
+    blocks = re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    (found,) = (text for text in blocks if mark in text)
+    return found
+
+
+def run(demo: Demo, command: list[str], code: str, folder: Path, name: str) -> str:
+    """What the program prints."""
+    program = folder / name
+    program.write_text(code.replace("127.0.0.1:8000", f"127.0.0.1:{demo.port}"))
+    env = {
+        "PATH": os.environ["PATH"],
+        "TENANT_KEY": demo.found(r"lxt_[0-9A-Za-z]{36}"),
+        "CUSTOMER_KEY": demo.found(r"lxc_[0-9A-Za-z]{36}"),
+    }
+    done = subprocess.run([*command, str(program)], env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_curl_quick_start_streams_the_business_hours(demo: Demo, tmp_path: Path) -> None:
+    told = run(demo, ["bash", "-euo", "pipefail"], block("bash", "CONVERSATION="), tmp_path, "quick.sh")
+    lines = [line.removeprefix("data: ") for line in told.splitlines() if line.startswith("data: ")]
+    assert lines[-1] == "[DONE]"
+    assert len(lines) > 5
+    assert "hours" in told.lower()
+
+
+def test_the_javascript_quick_start_prints_a_reply(demo: Demo, tmp_path: Path) -> None:
+    node = shutil.which("node")
+    assert node, "the JavaScript quick start needs node"
+    major = int(subprocess.run([node, "--version"], capture_output=True, text=True).stdout.strip("v").split(".")[0])
+    command = [node] if major >= 22 else [node, "--experimental-websocket"]
+    told = run(demo, command, block("javascript", "message_stream_token"), tmp_path, "quick.mjs")
+    assert "deliver" in told.lower() or "shipping" in told.lower()
+    assert len(told.split()) > 10
+
+
+def test_the_python_quick_start_prints_a_reply(demo: Demo, tmp_path: Path) -> None:
+    told = run(demo, [sys.executable], block("python", "message_stream_token"), tmp_path, "quick.py")
+    assert "return" in told.lower()
+    assert len(told.split()) > 10
+
+
+def test_a_second_run_prints_the_same_keys_and_login(tmp_path: Path) -> None:
+    server = Demo(tmp_path, free_port()).start()
+    try:
+        first = server.printed
+        assert server.terminate() == 0
+        assert server.start().printed == first
+    finally:
+        server.close()
+
+
+def test_the_login_it_prints_opens_the_admin(demo: Demo) -> None:
+    password = demo.found(r"(?<=admin / )\S+")
+    with httpx.Client(base_url=demo.http, follow_redirects=True) as browser:
+        token = browser.get("/admin/login/").cookies["csrftoken"]
+        form = {"username": "admin", "password": password, "csrfmiddlewaretoken": token, "next": "/admin/"}
+        page = browser.post("/admin/login/", data=form, headers={"Referer": demo.http})
+    assert page.status_code == 200
+    assert "Log out" in page.text
+    assert "Chats" in page.text
+
+
+def test_the_demo_secrets_are_the_owners_alone(demo: Demo) -> None:
+    (secrets,) = demo.log.parent.glob("*.secrets.json")
+    assert secrets.stat().st_mode & 0o777 == 0o600
