@@ -17,7 +17,7 @@ from typing import Any
 from django.conf import settings
 
 from agents.catalog import close_all
-from chats import presence, takeover, wake
+from chats import idempotency, presence, takeover, wake
 from chats.models import Reply
 from lexicon.database import in_thread
 from lexicon.errors import ApiError
@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 #: How long the pieces of a reply are kept in memory when it has ended.
 LIVE_KEPT_SECONDS = 30.0
+#: How often answers are forgotten that an Idempotency-Key brings back no more.
+FORGET_SECONDS = 600.0
 
 
 class Engine:
@@ -47,6 +49,7 @@ class Engine:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._drained_at = 0.0
         self._tidied_at = 0.0
+        self._forgot_at = 0.0
 
     # --- Life ---
 
@@ -243,6 +246,9 @@ class Engine:
     async def _tidy(self) -> None:
         alive = self.hub.connection_ids
         await in_thread(presence.tidy, process_id=self.process_id, open_connections=alive)
+        if time.monotonic() - self._forgot_at >= FORGET_SECONDS:
+            self._forgot_at = time.monotonic()
+            await in_thread(idempotency.do_forget)
         if key_ids := self.hub.key_ids:
             self.hub.close_keys(await in_thread(presence.dead_keys, key_ids))
 

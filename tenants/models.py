@@ -167,6 +167,8 @@ class EndUser(TenantOwned):
     class Meta:
         verbose_name = "user"
         constraints = (models.UniqueConstraint(fields=("tenant", "external_id"), name="end_user_external_id"),)
+        # Staff look for a user without naming the tenant.
+        indexes = (models.Index(fields=("external_id",), name="end_user_by_external_id"),)
 
     def __str__(self) -> str:
         return self.external_id
