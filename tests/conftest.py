@@ -7,11 +7,13 @@ kill servers have a database of their own (`own_database`).
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
@@ -26,8 +28,6 @@ from tests.servers import Server
 
 def database_url(name: str) -> str:
     """The address of another database beside the tests' own."""
-    import os
-
     if test_settings.ON_SQLITE:
         return f"sqlite:///{name}"
     return urlunsplit(urlsplit(os.environ["DATABASE_URL"])._replace(path="/" + name))
@@ -147,3 +147,11 @@ def acme(live: Callable[..., Actor]) -> Actor:
 def globex(live: Callable[..., Actor]) -> Actor:
     """The tenant that must see nothing."""
     return live("Globex", model="openai:test")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Write down why tests were skipped, for `make test` to say."""
+    reports = terminalreporter.stats.get("skipped", [])
+    if (path := os.environ.get("SKIPPED_FILE")) and reports:
+        reasons = {str(report.longrepr[2]).removeprefix("Skipped: ") for report in reports}
+        Path(path).write_text("\n".join(sorted(reasons)))

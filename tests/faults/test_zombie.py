@@ -4,51 +4,104 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import uuid
 from collections.abc import Callable
+
+import httpx
 
 from chats.models import Reply
 from lexicon.database import in_thread
 from tests.cast import Actor
-from tests.client import Socket
+from tests.client import Socket, eventually, script
 from tests.faults.test_killed import all_said, begin
 from tests.servers import Server
 
 NewServer = Callable[..., Server]
 
 
-async def test_a_process_that_wakes_after_its_lease_stores_nothing(acme: Actor, new_server: NewServer) -> None:
-    sleeper = await in_thread(new_server)
-    acme.base = sleeper.http
-    chat, _ = await begin(sleeper, acme)
-    heir = await in_thread(new_server)
-    sleeper.signal(signal.SIGSTOP)
-    acme.base = heir.http
-    socket = await Socket.open(heir.ws, api_key=acme.tenant_key, user_id="alice", chat_id=chat)
-    ended = await socket.until("message_stream_ended")
-    sleeper.signal(signal.SIGCONT)
-    assert await asyncio.to_thread(sleeper.terminate) == 0
-    _, reply = await all_said(acme, chat, 2)
-    assert (reply["id"], reply["content"]) == (ended["message_id"], ended["content"])
-    stored = await in_thread(lambda: Reply.objects.for_tenant(acme.tenant_id).get())
+class Sleep:
+    """A process that fell asleep while it wrote a reply, and another one that took the reply over."""
+
+    def __init__(self, acme: Actor, new_server: NewServer, model_server: str) -> None:
+        self.acme = acme
+        self._new_server = new_server
+        self._model = model_server.removesuffix("/v1")
+        self._name = uuid.uuid4().hex
+
+    async def begin(self) -> None:
+        """Both processes hold the reply at its second word until `release`."""
+        self.sleeper = await in_thread(self._new_server)
+        self.acme.base = self.sleeper.http
+        held = script(say="one two three four", hold=self._name)
+        self.chat, self.socket = await begin(self.sleeper, self.acme, message=held)
+        self.heir = await in_thread(self._new_server)
+        self.acme.base = self.heir.http
+        self.sleeper.signal(signal.SIGSTOP)
+        await eventually(lambda: in_thread(lambda: self.stored().tries == 2))
+
+    def stored(self) -> Reply:
+        return Reply.objects.for_tenant(self.acme.tenant_id).get()
+
+    async def release(self) -> dict[str, object]:
+        """The heir's reply, told to its end."""
+        async with httpx.AsyncClient(verify=False) as client:
+            await client.post(f"{self._model}/release/{self._name}")
+        return (await all_said(self.acme, self.chat, 2))[1]
+
+
+async def test_a_process_that_wakes_after_its_lease_stores_nothing(
+    acme: Actor, new_server: NewServer, model_server: str
+) -> None:
+    sleep = Sleep(acme, new_server, model_server)
+    await sleep.begin()
+    reply = await sleep.release()
+    sleep.sleeper.signal(signal.SIGCONT)
+    assert await asyncio.to_thread(sleep.sleeper.terminate) == 0
+    assert (await all_said(acme, sleep.chat, 2))[1] == reply
+    stored = await in_thread(sleep.stored)
     assert (stored.state, stored.tries, stored.epoch) == (Reply.State.DONE, 2, 2)
 
 
-async def test_after_the_new_trys_start_no_socket_of_the_sleeper_hears_the_old_one(
-    acme: Actor, new_server: NewServer
+async def test_a_process_that_wakes_while_its_heir_writes_stores_nothing(
+    acme: Actor, new_server: NewServer, model_server: str
 ) -> None:
-    sleeper = await in_thread(new_server)
-    acme.base = sleeper.http
-    chat, socket = await begin(sleeper, acme)
-    heir = await in_thread(new_server)
-    sleeper.signal(signal.SIGSTOP)
-    acme.base = heir.http
-    _, reply = await all_said(acme, chat, 2)
-    sleeper.signal(signal.SIGCONT)
+    sleep = Sleep(acme, new_server, model_server)
+    await sleep.begin()
+    sleep.sleeper.signal(signal.SIGCONT)
+    assert (await sleep.release())["content"] == "one two three four"
+    assert await asyncio.to_thread(sleep.sleeper.terminate) == 0
+    stored = await in_thread(sleep.stored)
+    assert (stored.state, stored.tries, stored.epoch) == (Reply.State.DONE, 2, 2)
+
+
+async def test_the_sleepers_own_sockets_hear_the_reply_that_stands(
+    acme: Actor, new_server: NewServer, model_server: str
+) -> None:
+    sleep = Sleep(acme, new_server, model_server)
+    await sleep.begin()
+    reply = await sleep.release()
+    sleep.sleeper.signal(signal.SIGCONT)
+    ended = await sleep.socket.until("message_stream_ended")
+    assert (ended["message_id"], ended["content"]) == (reply["id"], reply["content"])
+    said = ""
+    for event in sleep.socket.events:
+        if event["event_type"] == "message_stream_started":
+            said = ""
+        elif event["event_type"] == "message_stream_token":
+            assert event["offset"] == len(said)
+            said += event["token"]
+    assert said == ended["content"]
+
+
+async def test_the_heirs_sockets_hear_its_try_from_the_beginning(
+    acme: Actor, new_server: NewServer, model_server: str
+) -> None:
+    sleep = Sleep(acme, new_server, model_server)
+    await sleep.begin()
+    socket = await Socket.open(sleep.heir.ws, api_key=acme.tenant_key, user_id="alice", chat_id=sleep.chat)
+    started = await socket.until("message_stream_started")
+    await sleep.release()
     ended = await socket.until("message_stream_ended")
-    starts = [index for index, event in enumerate(socket.events) if event["event_type"] == "message_stream_started"]
-    told = [event for event in socket.events[starts[-1] :] if event["event_type"] == "message_stream_token"]
-    assert "".join(event["token"] for event in told) == ended["content"] == reply["content"]
-    offset = 0
-    for event in told:
-        assert event["offset"] == offset
-        offset += len(event["token"])
+    assert started["resumed"] is True
+    assert "".join(event["token"] for event in socket.of_type("message_stream_token")) == ended["content"]
+    sleep.sleeper.signal(signal.SIGCONT)
