@@ -26,10 +26,6 @@ apps.get_app_config("agents").verbose_name = "Knowledge"
 class TenantWithModelForm(TenantForm):
     """A tenant whose model exists."""
 
-    class Meta:
-        # The column's own text has angle brackets, which the page would take for HTML.
-        help_texts = {"model": "builtin, openai:MODEL or anthropic:MODEL. Empty: what AGENT_MODEL says."}
-
     def clean_model(self) -> str:
         """Raises ValidationError where nobody could answer."""
         model: str = self.cleaned_data["model"]

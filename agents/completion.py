@@ -47,11 +47,11 @@ class Completion:
                 if self.failure:
                     break
         except EventTooLong:
-            self.failure = "it sent an event without an end"
+            self._fail("it sent an event without an end")
         except (ValueError, RecursionError):
-            self.failure = "it sent an event that is not JSON"
+            self._fail("it sent an event that is not JSON")
         except (AttributeError, TypeError, LookupError):
-            self.failure = "it sent an event that is not a chat completion"
+            self._fail("it sent an event that is not a chat completion")
         if self.finish_reason and self._half:
             said.append(_REPLACEMENT)
             self._half = ""
@@ -68,7 +68,8 @@ class Completion:
             event = json.loads(data)
             may_hold_surrogates = True
         if event.get("error"):
-            self.failure = "it reported an error"
+            self._fail("it reported an error")
+            return ""
         if choices := event.get("choices"):
             choice = choices[0]
             if self.finish_reason is None and (delta := choice.get("delta")):
@@ -93,6 +94,10 @@ class Completion:
     def _finish(self, reason: str) -> None:
         if self.finish_reason is None:
             self.finish_reason = reason if reason in _FINISH_REASONS else "stop"
+
+    def _fail(self, how: str) -> None:
+        if self.finish_reason is None:
+            self.failure = how
 
     def _with_whole_characters(self, text: str) -> str:
         """`text` with surrogate pairs joined and lone ones replaced; a first half at its end is kept for the next."""

@@ -17,6 +17,8 @@ Intent = Literal["greeting", "thanks", "farewell", "identity", "person", "no", "
 SMALL_TALK_WORDS = 12
 #: A follow-up has at most this many terms of its own; whatever has more can be searched for by itself.
 FOLLOW_UP_TERMS = 2
+#: The same where only a word points back: "it" often points nowhere ("Is it possible to pay in cash?").
+POINTING_TERMS = 1
 #: How far before a phrase its denial is looked for: longer than any, and short enough for a message of any length.
 NOT_WANTED_CHARACTERS = 40
 
@@ -45,8 +47,9 @@ def intent(question: str, history: Sequence[Turn]) -> Intent:
 def is_follow_up(question: str) -> bool:
     """Whether a question only makes sense after the one before it: "And on Sunday?", "How much is it?"."""
     own = len(set(terms(question)))
-    leans = _FOLLOW_UP.match(_plain(question)) or phrases.POINTERS & set(words(question))
-    return own == 0 or (own <= FOLLOW_UP_TERMS and bool(leans))
+    if _FOLLOW_UP.match(_plain(question)):
+        return own <= FOLLOW_UP_TERMS
+    return own <= (POINTING_TERMS if phrases.POINTERS & set(words(question)) else 0)
 
 
 def _wants_person(said: str) -> bool:

@@ -27,6 +27,8 @@ PASSAGE_CHARACTERS = 800
 MAX_TERMS = 50
 #: A term's weight is kept in millionths, finer than any difference that means something.
 SCALE = 1_000_000
+#: A term counts at most so often in an article. BM25 is flat long before, and no product of it leaves 64 bits.
+MAX_FREQUENCY = 1000
 
 
 @transaction.atomic
@@ -47,7 +49,7 @@ def index_article(article: Article) -> None:
     Article.objects.for_tenant(article.tenant_id).filter(id=article.id).update(length=article.length)
     Posting.objects.for_tenant(article.tenant_id).filter(article=article).delete()
     Posting.objects.bulk_create(
-        Posting(tenant_id=article.tenant_id, article=article, term=term, frequency=frequency)
+        Posting(tenant_id=article.tenant_id, article=article, term=term, frequency=min(frequency, MAX_FREQUENCY))
         for term, frequency in frequencies.items()
     )
 

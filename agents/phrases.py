@@ -115,7 +115,7 @@ FOLLOW_UP = [
     "on", "in", "for", "from", "to", "with", "without", "at", "by", "until", "during",
 ]  # fmt: skip
 #: Words that point back at what was said before.
-POINTERS = {"it", "its", "that", "this", "they", "them", "their", "those", "these", "there", "one", "ones"}
+POINTERS = {"it", "its", "that", "this", "they", "them", "their", "those", "these"}
 
 #: What is said to small talk.
 SAY = {

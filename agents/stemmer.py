@@ -7,6 +7,8 @@ for the forms of one word.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 # Suffixes and what replaces them, as the paper lists them.
 _STEP_2 = {
     "ational": "ate", "tional": "tion", "enci": "ence", "anci": "ance", "izer": "ize", "abli": "able", "alli": "al",
@@ -21,6 +23,7 @@ _STEP_4 = {
 _LONGEST_SUFFIX = 7
 
 
+@lru_cache(maxsize=2**15)
 def stem(word: str) -> str:
     """The stem of a word in lower case. A word with anything but the letters a to z is its own stem."""
     if len(word) < 3 or not (word.isascii() and word.isalpha()):

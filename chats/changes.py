@@ -33,5 +33,5 @@ def change_chat(*, tenant_id: uuid.UUID, chat_id: object, status: str | None = N
         fields["updated_at"] = timezone.now()
         for name, value in fields.items():
             setattr(chat, name, value)
-        chat.save(update_fields=list(fields))
+        Chat.objects.for_tenant(tenant_id).filter(id=chat.id).update(**fields)
     return chat

@@ -12,8 +12,9 @@ from agents.builtin import search_question
 from agents.contract import Request, Turn
 from chats.models import Message, Reply
 
-#: Messages of a chat that are looked at, newest first; a model's window is for its backend to mind.
+#: Messages of a chat that are looked at, newest first, and most characters of them that an agent gets.
 LATEST = 60
+MOST_CHARACTERS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,4 +62,14 @@ def _turns(question: Message) -> tuple[Turn, ...]:
         turns.append(Turn("user" if message.role == Message.Role.USER else "assistant", message.content))
         if (answer := answers.get(message.id)) and answer.content:
             turns.append(Turn("assistant", answer.content))
-    return tuple(turns)
+    return _newest(turns)
+
+
+def _newest(turns: list[Turn]) -> tuple[Turn, ...]:
+    """As many of the last turns as there is room for."""
+    room = MOST_CHARACTERS
+    first = len(turns)
+    while first and room >= len(turns[first - 1].content):
+        first -= 1
+        room -= len(turns[first].content)
+    return tuple(turns[first:])

@@ -49,7 +49,7 @@ class Tenant(models.Model):
     model = models.CharField(
         max_length=200,
         blank=True,
-        help_text="builtin, openai:<model> or anthropic:<model>. Empty: what AGENT_MODEL says.",
+        help_text="builtin or openai:MODEL. Empty: what AGENT_MODEL says.",
     )
     instructions = models.TextField(blank=True, help_text="What the model is told before every chat.")
     allowed_origins = JSONText(

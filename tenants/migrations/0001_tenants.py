@@ -31,7 +31,7 @@ class Migration(migrations.Migration):
                 ('reply_max_characters', models.PositiveIntegerField(default=100000, verbose_name='longest reply, in characters')),
                 ('message_limit', models.PositiveIntegerField(blank=True, help_text='Empty: 200 for conversations of the customer API, none for chats made over REST.', null=True, verbose_name='user messages of one chat')),
                 ('queue_depth', models.PositiveIntegerField(default=10, verbose_name='messages waiting for a reply in one chat')),
-                ('model', models.CharField(blank=True, help_text='builtin, openai:<model> or anthropic:<model>. Empty: what AGENT_MODEL says.', max_length=200)),
+                ('model', models.CharField(blank=True, help_text='builtin or openai:MODEL. Empty: what AGENT_MODEL says.', max_length=200)),
                 ('instructions', models.TextField(blank=True, help_text='What the model is told before every chat.')),
                 ('allowed_origins', models.TextField(blank=True, default=list, help_text='Pages that may chat with a chat token, as a JSON list, for example ["https://shop.example.com"].')),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),

@@ -1,0 +1,48 @@
+"""Acme and Globex with nothing yet, an article of theirs, and a scripted model in this process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from agents import connections, knowledge
+from agents.models import Article
+from tenants.models import Tenant
+from tests.cast import new_actor
+from tests.model_server import ModelServer
+
+Write = Callable[..., Article]
+
+
+@pytest.fixture
+def acme(db: None) -> Tenant:
+    """The tenant that owns."""
+    return new_actor("Acme").tenant
+
+
+@pytest.fixture
+def globex(db: None) -> Tenant:
+    """The tenant that must see nothing."""
+    return new_actor("Globex").tenant
+
+
+@pytest.fixture
+def write(acme: Tenant) -> Write:
+    """Writes an article of Acme's: `write("Title", "Body")`."""
+
+    def save(title: str, body: str, *, tenant: Tenant = acme, **fields: Any) -> Article:
+        article = Article(tenant=tenant, title=title, body=body, **fields)
+        knowledge.save_article(article)
+        return article
+
+    return save
+
+
+@pytest.fixture
+async def model() -> AsyncIterator[ModelServer]:
+    """A model that does as it is told."""
+    async with ModelServer() as server:
+        yield server
+        await connections.close()

@@ -1,0 +1,83 @@
+"""What an agent gets to know of a chat: each question with its reply, and no more than there is room for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from chats import history
+from chats.changes import change_chat
+from chats.history import prepare
+from chats.models import Chat, Reply
+from chats.people import post_person_reply
+from chats.posting import Posted
+from tenants.models import Tenant
+from tests.chats.conftest import end
+
+Post = Callable[..., Posted]
+
+
+def said_before(posted: Posted) -> list[tuple[str, str]]:
+    assert posted.reply is not None
+    prepared = prepare(tenant_id=posted.message.tenant_id, reply_id=posted.reply.id)
+    assert prepared is not None
+    assert prepared.request.question == posted.message.content
+    return [(turn.role, turn.content) for turn in prepared.request.history]
+
+
+def finish(posted: Posted, content: str, **fields: object) -> None:
+    assert posted.reply is not None
+    posted.reply.refresh_from_db(from_queryset=Reply.objects.for_tenant(posted.message.tenant_id))
+    end(posted.reply, content=content, **fields)  # type: ignore[arg-type]
+
+
+def test_the_first_question_has_nothing_before_it(post: Post) -> None:
+    assert said_before(post("hello")) == []
+
+
+def test_each_question_is_followed_by_its_reply_though_they_were_sent_at_once(post: Post) -> None:
+    first, second, third = post("q1"), post("q2"), post("q3")
+    finish(first, "a1")
+    finish(second, "a2")
+    assert said_before(third) == [("user", "q1"), ("assistant", "a1"), ("user", "q2"), ("assistant", "a2")]
+
+
+def test_what_was_asked_later_is_not_known_yet(post: Post) -> None:
+    first = post("q1")
+    post("q2")
+    assert said_before(first) == []
+
+
+def test_a_reply_without_words_is_left_out(post: Post) -> None:
+    first, second = post("q1"), post("q2")
+    finish(first, "", state=Reply.State.FAILED)
+    assert said_before(second) == [("user", "q1")]
+
+
+def test_what_a_person_said_stands_where_they_said_it(post: Post, chat: Chat) -> None:
+    finish(post("q1"), "a1")
+    change_chat(tenant_id=chat.tenant_id, chat_id=chat.id, status=Chat.Status.ESCALATED)
+    post_person_reply(tenant_id=chat.tenant_id, chat_id=chat.id, content="Sam here", author_name="Sam")
+    change_chat(tenant_id=chat.tenant_id, chat_id=chat.id, status=Chat.Status.ACTIVE)
+    assert said_before(post("q2"))[-1] == ("assistant", "Sam here")
+
+
+def test_the_oldest_is_left_out_where_there_is_no_room(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "MOST_CHARACTERS", 6)
+    for number in (1, 2, 3):
+        finish(post(f"q{number}"), f"a{number}")
+    assert said_before(post("q4")) == [("assistant", "a2"), ("user", "q3"), ("assistant", "a3")]
+
+
+def test_the_tenants_policy_comes_with_the_question(post: Post, chat: Chat) -> None:
+    Tenant.objects.filter(id=chat.tenant_id).update(model="openai:gpt", instructions="Be kind.", reply_max_characters=7)
+    posted = post("q1")
+    assert posted.reply is not None
+    prepared = prepare(tenant_id=chat.tenant_id, reply_id=posted.reply.id)
+    assert prepared is not None
+    assert (prepared.model, prepared.request.instructions, prepared.reply_max_characters) == (
+        "openai:gpt",
+        "Be kind.",
+        7,
+    )
