@@ -3,8 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-export HOST PORT
-
 .PHONY: setup run test check bench requirements
 
 setup: $(VENV)/.installed

@@ -2,37 +2,48 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env
 
+T = TypeVar("T")
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = Env()
 
+
+def given(read: Callable[[str], T], name: str, default: T) -> T:
+    """What the environment gives; a variable that is empty counts as not set."""
+    return read(name) if os.environ.get(name) else default
+
+
 # --- What this installation is -------------------------------------------------------------------
 
-SECRET_KEY = env.str("SECRET_KEY", "")
+SECRET_KEY = given(env.str, "SECRET_KEY", "")
 if not SECRET_KEY:
     raise ImproperlyConfigured(
         "SECRET_KEY is not set. Give it a long random value, for example the output of: "
         "python -c 'import secrets; print(secrets.token_urlsafe(50))'. "
         "To try things out, use `make run`, which makes one."
     )
-DEBUG = env.bool("DEBUG", False)
-HOST = env.str("HOST", "127.0.0.1")
-PORT = env.int("PORT", 8000)
-PUBLIC_URL = env.str("PUBLIC_URL", f"http://{HOST}:{PORT}").rstrip("/")
+DEBUG = given(env.bool, "DEBUG", False)
+HOST = given(env.str, "HOST", "127.0.0.1")
+PORT = given(env.int, "PORT", 8000)
+PUBLIC_URL = given(env.str, "PUBLIC_URL", f"http://{HOST}:{PORT}").rstrip("/")
 _public = urlsplit(PUBLIC_URL)
 if _public.scheme not in ("http", "https") or not _public.hostname:
     raise ImproperlyConfigured(f"PUBLIC_URL must look like https://chat.example.com, not {PUBLIC_URL!r}.")
 HTTPS = _public.scheme == "https"
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", [_public.hostname, "localhost", "127.0.0.1", "[::1]"])
-TRUSTED_PROXIES: list[str] = env.list("TRUSTED_PROXIES", [])
+ALLOWED_HOSTS = given(env.list, "ALLOWED_HOSTS", [_public.hostname, "localhost", "127.0.0.1", "[::1]"])
+TRUSTED_PROXIES: list[str] = given(env.list, "TRUSTED_PROXIES", [])
 
 # --- Parts ---------------------------------------------------------------------------------------
 
@@ -95,7 +106,7 @@ REST_FRAMEWORK = {
 # --- Data ----------------------------------------------------------------------------------------
 
 DATABASES = {
-    "default": dj_database_url.parse(env.str("DATABASE_URL", "") or f"sqlite:///{BASE_DIR / 'db.sqlite3'}"),
+    "default": dj_database_url.parse(given(env.str, "DATABASE_URL", "") or f"sqlite:///{BASE_DIR / 'db.sqlite3'}"),
 }
 _database = DATABASES["default"]
 if _database["ENGINE"] == "django.db.backends.sqlite3":
@@ -120,32 +131,32 @@ else:
         "tcp_user_timeout": 10000,
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-REDIS_URL = env.str("REDIS_URL", "")
+REDIS_URL = given(env.str, "REDIS_URL", "")
 #: Django reads a body only up to this; the JSON gate (lexicon/payload.py) has the same bound.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
 # --- Replies -------------------------------------------------------------------------------------
 
 #: How long a silent process keeps its replies and connections. Beat, sweep and margin follow from it.
-LEASE_SECONDS = env.float("LEASE_SECONDS", 6.0)
+LEASE_SECONDS = given(env.float, "LEASE_SECONDS", 6.0)
 BEAT_SECONDS = LEASE_SECONDS / 3
 SWEEP_SECONDS = LEASE_SECONDS / 6
 LEASE_MARGIN_SECONDS = LEASE_SECONDS / 6
 #: How long replies and SSE responses may go on after SIGTERM before they are handed over.
-DRAIN_SECONDS = env.float("DRAIN_SECONDS", 20.0)
+DRAIN_SECONDS = given(env.float, "DRAIN_SECONDS", 20.0)
 #: After this many seconds of silence an SSE response says that it is still there.
-PING_SECONDS = env.float("PING_SECONDS", 15.0)
+PING_SECONDS = given(env.float, "PING_SECONDS", 15.0)
 
-AGENT_MODEL = env.str("AGENT_MODEL", "builtin")
-OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", "https://api.openai.com/v1")
-OPENAI_API_KEY = env.str("OPENAI_API_KEY", "")
-ANTHROPIC_API_KEY = env.str("ANTHROPIC_API_KEY", "")
-BUILTIN_WORDS_PER_SECOND = env.float("BUILTIN_WORDS_PER_SECOND", 40.0)
+AGENT_MODEL = given(env.str, "AGENT_MODEL", "builtin")
+OPENAI_BASE_URL = given(env.str, "OPENAI_BASE_URL", "https://api.openai.com/v1")
+OPENAI_API_KEY = given(env.str, "OPENAI_API_KEY", "")
+ANTHROPIC_API_KEY = given(env.str, "ANTHROPIC_API_KEY", "")
+BUILTIN_WORDS_PER_SECOND = given(env.float, "BUILTIN_WORDS_PER_SECOND", 40.0)
 #: How long a model may take, in seconds: to connect, to its first token, between two tokens, in all.
-MODEL_CONNECT_SECONDS = env.float("MODEL_CONNECT_SECONDS", 10.0)
-MODEL_FIRST_TOKEN_SECONDS = env.float("MODEL_FIRST_TOKEN_SECONDS", 60.0)
-MODEL_GAP_SECONDS = env.float("MODEL_GAP_SECONDS", 30.0)
-MODEL_TOTAL_SECONDS = env.float("MODEL_TOTAL_SECONDS", 600.0)
+MODEL_CONNECT_SECONDS = given(env.float, "MODEL_CONNECT_SECONDS", 10.0)
+MODEL_FIRST_TOKEN_SECONDS = given(env.float, "MODEL_FIRST_TOKEN_SECONDS", 60.0)
+MODEL_GAP_SECONDS = given(env.float, "MODEL_GAP_SECONDS", 30.0)
+MODEL_TOTAL_SECONDS = given(env.float, "MODEL_TOTAL_SECONDS", 600.0)
 
 # --- Staff and browsers --------------------------------------------------------------------------
 
@@ -181,8 +192,8 @@ TIME_ZONE = "UTC"
 
 # --- Logs ----------------------------------------------------------------------------------------
 
-LOG_LEVEL = env.str("LOG_LEVEL", "INFO").upper()
-LOG_FORMAT = env.str("LOG_FORMAT", "text")
+LOG_LEVEL = given(env.str, "LOG_LEVEL", "INFO").upper()
+LOG_FORMAT = given(env.str, "LOG_FORMAT", "text")
 if LOG_FORMAT not in ("text", "json"):
     raise ImproperlyConfigured(f"LOG_FORMAT must be text or json, not {LOG_FORMAT!r}.")
 LOGGING = {

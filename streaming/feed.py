@@ -104,6 +104,7 @@ class ChatFeed:
             self._send_pieces()
 
     async def _work(self) -> None:
+        joining: list[Joining] = []
         try:
             while self._stale:
                 self._stale = False
@@ -118,6 +119,7 @@ class ChatFeed:
                 self._apply(standing, joining)
         except Exception:
             logger.exception("the feed of chat %s failed; its sockets are closed", self.chat_id)
+            self._joining = joining + self._joining
             self._close_all(ApiError(INTERNAL_ERROR))
         finally:
             self._task = None

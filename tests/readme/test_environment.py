@@ -1,0 +1,61 @@
+"""`.env.example` lists every variable, and the service starts with it as it is."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+from tests.servers import ROOT
+
+LISTED = dict(re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+READ = set(re.findall(r'given\(env\.\w+, "([A-Z_]+)"', (ROOT / "lexicon" / "settings.py").read_text()))
+
+
+def check(**env: str) -> subprocess.CompletedProcess[str]:
+    """`manage.py check` with nothing else in its environment."""
+    return subprocess.run(
+        [sys.executable, "manage.py", "check"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **env},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_every_variable_that_is_read_is_listed() -> None:
+    assert len(READ) > 20
+    assert sorted(READ) == sorted(READ & set(LISTED))
+
+
+def test_a_copy_of_the_example_with_a_secret_is_a_configuration() -> None:
+    done = check(**LISTED | {"SECRET_KEY": "x" * 50})
+    assert done.returncode == 0, done.stderr
+
+
+def test_without_a_secret_it_says_what_to_do(tmp_path: os.PathLike[str]) -> None:
+    done = check(DATABASE_URL=f"sqlite:///{tmp_path}/none.sqlite3")
+    assert done.returncode != 0
+    assert "SECRET_KEY is not set" in done.stderr
+    assert "make run" in done.stderr
+
+
+def test_an_address_that_is_none_is_named() -> None:
+    done = check(SECRET_KEY="x" * 50, PUBLIC_URL="chat.example.com")
+    assert done.returncode != 0
+    assert "PUBLIC_URL must look like https://chat.example.com, not 'chat.example.com'" in done.stderr
+
+
+def test_the_server_refuses_to_start_without_a_secret(tmp_path: os.PathLike[str]) -> None:
+    """Also where `make run` has left one: production is every start that is not `make run`."""
+    done = subprocess.run(
+        [sys.executable, "-m", "lexicon.serve"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "DATABASE_URL": f"sqlite:///{tmp_path}/none.sqlite3"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 2
+    assert "SECRET_KEY is not set" in done.stderr

@@ -1,0 +1,180 @@
+"""Every query on a tenant's rows begins by saying whose: shown by reading the code."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.apps import apps
+
+from tenants.models import TenantOwned
+from tests.servers import ROOT
+
+ROOMS = ("lexicon", "tenants", "agents", "chats", "streaming")
+#: The models whose rows belong to a tenant, as the code names them.
+OWNED = {model.__name__ for model in apps.get_models() if issubclass(model, TenantOwned)}
+MANAGERS = {"objects", "_default_manager", "_base_manager"}
+#: What may follow a manager: the two beginnings, and inserts, which name the tenant themselves.
+BEGINNINGS = {"for_tenant", "create", "bulk_create"}
+
+#: Who may ask about the rows of all tenants, and why.
+ALL_TENANTS = {
+    "tenants.authentication.open_key": "finds out whose key it is",
+    "tenants.authentication.open_live_key": "reads a key again by an id that a key opened",
+    "chats.presence.do_close_connection": "the process's own row of a socket",
+    "chats.presence.tidy": "the process's own rows of sockets",
+    "chats.presence.dead_keys": "the keys that opened the process's own sockets",
+    "chats.takeover.find_orphans": "the sweeper looks at every chat",
+    "chats.takeover.owned": "the process's own replies",
+    "chats.takeover.do_checkpoint": "the process's own replies",
+    "chats.following.read_standing": "a chat that was opened for a caller before",
+    "chats.deletion.exists": "a chat that was deleted for a caller before",
+    "chats.idempotency.do_forget": "the engine's tidying, by age",
+    "chats.waiting.still_waiting": "staff see every chat; joined to the chats it is given",
+    "chats.waiting.longest_waiting": "staff see every chat",
+    "streaming.management.commands.demo.stored": "finds out whose key `make run` remembered",
+}
+#: Who writes SQL by hand, and why.
+BY_HAND = {
+    "lexicon.health._database_problem": "SELECT 1",
+}
+
+
+def python_files() -> list[Path]:
+    files = [path for room in ROOMS for path in (ROOT / room).rglob("*.py") if "migrations" not in path.parts]
+    assert len(files) > 40
+    return files
+
+
+def functions(tree: ast.Module) -> Iterator[tuple[str, ast.AST]]:
+    """Each node of the module with the name of the outermost functions and classes around it."""
+
+    def walk(node: ast.AST, name: str) -> Iterator[tuple[str, ast.AST]]:
+        for child in ast.iter_child_nodes(node):
+            yield name, child
+            named = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+            yield from walk(child, f"{name}.{child.name}".lstrip(".") if named else name)
+
+    return walk(tree, "")
+
+
+def owned_names(tree: ast.Module) -> set[str]:
+    """What the module calls the tenant-owned models."""
+    names = set(OWNED)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            names |= {alias.asname for alias in node.names if alias.name in OWNED and alias.asname}
+    return names
+
+
+def last_name(node: ast.expr) -> str:
+    """`Chat` of both `Chat` and `models.Chat`."""
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def beginnings(source: str) -> Iterator[tuple[str, str, int]]:
+    """Each use of a tenant-owned model's manager: in which function, what follows it ("" for nothing), which line."""
+    tree = ast.parse(source)
+    owned = owned_names(tree)
+    parents = {child: parent for parent in ast.walk(tree) for child in ast.iter_child_nodes(parent)}
+    for function, node in functions(tree):
+        if isinstance(node, ast.Call) and last_name(node.func) in ("get_object_or_404", "get_list_or_404"):
+            yield function, last_name(node.func), node.lineno
+        if not isinstance(node, ast.Attribute) or node.attr not in MANAGERS:
+            continue
+        if last_name(node.value) not in owned:
+            continue
+        follows = parents.get(node)
+        if isinstance(follows, ast.Attribute) and isinstance(parents.get(follows), ast.Call):
+            yield function, follows.attr, node.lineno
+        else:
+            yield function, "", node.lineno
+
+
+def offenders(source: str) -> list[int]:
+    """The lines whose query on a tenant-owned model begins otherwise than it must."""
+    return [line for _, follows, line in beginnings(source) if follows not in BEGINNINGS | {"all_tenants"}]
+
+
+def sql_by_hand(source: str) -> Iterator[str]:
+    """The functions that pass by the ORM."""
+    for function, node in functions(ast.parse(source)):
+        if isinstance(node, ast.Call) and last_name(node.func) in ("cursor", "raw", "RawSQL", "extra"):
+            yield function
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def test_every_query_on_a_tenants_rows_begins_with_the_tenant() -> None:
+    found = {path.name: offenders(path.read_text()) for path in python_files()}
+    assert {name: lines for name, lines in found.items() if lines} == {}
+
+
+def test_who_asks_about_all_tenants_is_listed_with_a_reason() -> None:
+    found = {
+        f"{module_of(path)}.{function}"
+        for path in python_files()
+        for function, follows, _ in beginnings(path.read_text())
+        if follows == "all_tenants"
+    }
+    assert found == set(ALL_TENANTS)
+
+
+def test_who_writes_sql_by_hand_is_listed_with_a_reason() -> None:
+    found = {f"{module_of(path)}.{function}" for path in python_files() for function in sql_by_hand(path.read_text())}
+    assert found == set(BY_HAND)
+
+
+def test_the_models_it_looks_for_are_those_with_a_tenant() -> None:
+    assert {"Chat", "Message", "Reply", "Connection", "EndUser", "ApiKey", "CreditEntry", "Article"} <= OWNED
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "Chat.objects.filter(id=1)",
+        "Chat.objects.get(id=1)",
+        "Chat.objects.all()",
+        "Chat.objects.update(title='')",
+        "Chat._default_manager.filter(id=1)",
+        "chats = Chat.objects",
+        "list_all(Chat.objects)",
+        "models.Chat.objects.filter(id=1)",
+        "from chats.models import Chat as C\nC.objects.filter(id=1)",
+        "from django.shortcuts import get_object_or_404\nget_object_or_404(Chat, id=1)",
+        "def view():\n    return [c for c in Message.objects.filter(chat=1)]",
+        "class View:\n    queryset = Reply.objects.all()",
+        "begin = Chat.objects.for_tenant",
+    ],
+)
+def test_it_catches(source: str) -> None:
+    assert len(offenders(source)) == 1
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "Chat.objects.for_tenant(t).filter(id=1)",
+        "Chat.objects.all_tenants().filter(id=1)",
+        "Message.objects.create(tenant_id=t)",
+        "Process.objects.filter(id=1)",
+        "from chats.models import Process as P\nP.objects.filter(id=1)",
+        "self.objects.filter(id=1)",
+    ],
+)
+def test_it_lets_pass(source: str) -> None:
+    assert offenders(source) == []
+
+
+def test_it_names_the_function_around_a_query() -> None:
+    source = "class A:\n    def f(self):\n        def g():\n            Chat.objects.all_tenants()"
+    assert [function for function, _, _ in beginnings(source)] == ["A.f.g"]
+
+
+def test_it_catches_sql_by_hand() -> None:
+    source = "def f():\n    with connection.cursor() as c: pass\ndef g():\n    return Chat.objects.raw('SELECT 1')"
+    assert set(sql_by_hand(source)) == {"f", "g"}
