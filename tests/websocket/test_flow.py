@@ -1,0 +1,332 @@
+"""How a reply's text flows inside the process: cut by its owner, gathered, waited for, written to one socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+import pytest
+
+from lexicon.errors import CHAT_DELETED, ApiError
+from streaming.feed import ChatFeed
+from streaming.follower import MOST_FRAMES, MOST_WAITING, Follower, Token
+from streaming.live import PIECE_BYTES, LiveText, cut
+from streaming.pump import Pump
+
+SOON = 15.0
+
+# --- Pieces ---
+
+#: One byte, two, three and four as UTF-8; a letter of two code points; what JSON writes in two and in six bytes.
+ALPHABETS = ("abc ", "aüß", "漢字かな", "🙂🙃", "e\u0301n\u0303", '"\\\n', "\x00\x01\x1f", 'a"\x01ü漢🙂\u2028')
+
+
+def test_pieces_are_small_enough_whole_characters_and_together_the_text() -> None:
+    seed = random.SystemRandom().randrange(2**32)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    for _ in range(300):
+        alphabet = rng.choice(ALPHABETS)
+        text = "".join(rng.choices(alphabet, k=rng.choice((0, 1, 665, 666, 667, 1999, 4000, rng.randrange(20_000)))))
+        pieces = list(cut(text))
+        assert "".join(pieces) == text
+        assert all(pieces)
+        assert max([len(orjson.dumps(piece)) for piece in pieces], default=0) <= PIECE_BYTES
+
+
+def test_a_short_text_is_one_piece_and_no_text_is_none() -> None:
+    assert list(cut("hello")) == ["hello"]
+    assert list(cut("")) == []
+
+
+# --- Live text ---
+
+
+@pytest.fixture
+def live() -> LiveText:
+    return LiveText(uuid.uuid4(), uuid.uuid4(), 1)
+
+
+async def test_who_waits_for_a_piece_that_is_there_does_not_wait(live: LiveText) -> None:
+    live.append("a")
+    assert await live.wait(0, 0)
+
+
+async def test_who_waits_for_a_piece_is_woken_by_it(live: LiveText) -> None:
+    readers = [asyncio.create_task(live.wait(0, SOON)) for _ in range(3)]
+    await asyncio.sleep(0)
+    live.append("a")
+    assert await asyncio.gather(*readers) == [True] * 3
+    assert live.text == "a"
+
+
+async def test_who_waits_is_woken_when_nothing_more_is_said(live: LiveText) -> None:
+    reader = asyncio.create_task(live.wait(0, SOON))
+    await asyncio.sleep(0)
+    live.close(None)
+    assert await reader
+    assert await live.wait(5, 0)
+
+
+async def test_who_waits_in_vain_is_told_so_and_leaves_nothing_behind(live: LiveText) -> None:
+    live.append("a")
+    assert not await live.wait(1, 0.01)
+    assert not live._waiting
+
+
+async def test_a_reader_that_is_cancelled_leaves_nothing_behind(live: LiveText) -> None:
+    reader = asyncio.create_task(live.wait(0, SOON))
+    await asyncio.sleep(0)
+    reader.cancel()
+    await asyncio.gather(reader, return_exceptions=True)
+    live.append("a")
+    assert not live._waiting
+
+
+# --- The pump ---
+
+
+class Pushed:
+    """Remembers pieces, and lets a test wait for them."""
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+        self.more = asyncio.Event()
+
+    async def __call__(self, piece: str) -> None:
+        self.pieces.append(piece)
+        self.more.set()
+
+
+async def finish(pumping: asyncio.Task[None]) -> None:
+    async with asyncio.timeout(SOON):
+        await pumping
+
+
+async def test_the_first_words_go_at_once_and_the_next_go_together() -> None:
+    pushed = Pushed()
+    pump = Pump(pushed)
+    pumping = asyncio.create_task(pump.run())
+    pump.add("first")
+    async with asyncio.timeout(SOON):
+        await pushed.more.wait()
+    assert pushed.pieces == ["first"]
+    for word in (" and", " then", " more"):
+        pump.add(word)
+    pump.complete()
+    await finish(pumping)
+    assert pushed.pieces == ["first", " and then more"]
+
+
+async def test_a_long_delta_is_cut() -> None:
+    pushed = Pushed()
+    pump = Pump(pushed)
+    text = "漢" * 5000
+    pump.add(text)
+    pump.complete()
+    await finish(asyncio.create_task(pump.run()))
+    assert len(pushed.pieces) > 3
+    assert "".join(pushed.pieces) == text
+
+
+async def test_what_is_said_while_a_piece_is_pushed_is_not_lost() -> None:
+    pieces = []
+
+    async def push(piece: str) -> None:
+        pieces.append(piece)
+        if piece == "a":
+            pump.add("b")
+            pump.complete()
+        await asyncio.sleep(0)
+
+    pump = Pump(push)
+    pump.add("a")
+    await finish(asyncio.create_task(pump.run()))
+    assert pieces == ["a", "b"]
+
+
+async def test_a_reply_that_says_nothing_pushes_nothing() -> None:
+    pushed = Pushed()
+    pump = Pump(pushed)
+    pump.complete()
+    await finish(asyncio.create_task(pump.run()))
+    assert pushed.pieces == []
+
+
+async def test_what_push_raises_ends_the_pump() -> None:
+    async def push(piece: str) -> None:
+        raise LookupError(piece)
+
+    pump = Pump(push)
+    pump.add("a")
+    with pytest.raises(LookupError):
+        await pump.run()
+
+
+# --- One socket ---
+
+CHAT, REPLY, NEXT = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
+
+
+def token(text: str, offset: int, reply: uuid.UUID = REPLY) -> Token:
+    frame = json.dumps({"event_type": "message_stream_token", "token": text, "offset": offset})
+    return Token(frame, text, offset, CHAT, reply)
+
+
+@asynccontextmanager
+async def writing(follower: Follower) -> AsyncIterator[asyncio.Task[None]]:
+    task = asyncio.create_task(follower.write())
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+class Wire:
+    """The far end of a follower: what was sent to it, while it reads."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, Any]] = []
+        self.reads = asyncio.Event()
+        self.reads.set()
+        self.follower = Follower(connection_id=uuid.uuid4(), send=self._send)
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        await self.reads.wait()
+        self.messages.append(message)
+
+    @property
+    def frames(self) -> list[str]:
+        return [message["text"] for message in self.messages if message["type"] == "websocket.send"]
+
+    async def written(self) -> None:
+        """Write all that waits, and close."""
+        self.follower.close(1000, "")
+        async with asyncio.timeout(SOON):
+            await self.follower.write()
+
+    async def written_tokens(self) -> list[tuple[str, int]]:
+        await self.written()
+        events = [json.loads(frame) for frame in self.frames]
+        return [(event["token"], event["offset"]) for event in events]
+
+
+async def test_a_socket_that_lags_gets_several_pieces_in_one_frame() -> None:
+    wire = Wire()
+    for text, offset in (("one", 0), (" two", 3), (" three", 7)):
+        wire.follower.put(token(text, offset))
+    assert await wire.written_tokens() == [("one two three", 0)]
+
+
+async def test_a_socket_that_keeps_up_gets_each_piece_as_it_was_encoded() -> None:
+    wire = Wire()
+    only = token("one", 0)
+    wire.follower.put(only)
+    await wire.written()
+    assert wire.frames == [only.frame]
+
+
+async def test_pieces_are_not_joined_over_an_event() -> None:
+    wire = Wire()
+    wire.follower.put(token("one", 0))
+    wire.follower.put('{"event_type": "pong"}')
+    wire.follower.put(token(" two", 3))
+    await wire.written()
+    assert [json.loads(frame).get("token") for frame in wire.frames] == ["one", None, " two"]
+
+
+async def test_pieces_of_two_replies_or_two_tries_are_not_joined() -> None:
+    wire = Wire()
+    for item in (token("one", 0), token("again", 0), token("other", 5, NEXT)):
+        wire.follower.put(item)
+    assert await wire.written_tokens() == [("one", 0), ("again", 0), ("other", 5)]
+
+
+async def test_a_joined_frame_stays_far_below_what_makes_clients_give_up() -> None:
+    wire = Wire()
+    offset = 0
+    for _ in range(100):
+        wire.follower.put(token("x" * 4000, offset))
+        offset += 4000
+    tokens = await wire.written_tokens()
+    assert "".join(text for text, _ in tokens) == "x" * 400_000
+    assert 1 < len(tokens) < 10
+    assert max(len(text) for text, _ in tokens) < 128 * 1024
+
+
+@pytest.mark.parametrize("kind", ["characters", "frames"])
+async def test_a_socket_that_lags_too_far_is_closed_and_gets_nothing_of_what_waited(kind: str) -> None:
+    wire = Wire()
+    if kind == "frames":
+        for _ in range(MOST_FRAMES + 1):
+            wire.follower.put("{}")
+    else:
+        for offset in range(0, MOST_WAITING + 4000, 4000):
+            wire.follower.put(token("x" * 4000, offset))
+    async with asyncio.timeout(SOON):
+        await wire.follower.write()
+    assert wire.messages == [{"type": "websocket.close", "code": 1013, "reason": "SLOW_READER"}]
+
+
+async def test_pieces_do_not_count_as_frames_that_wait() -> None:
+    wire = Wire()
+    for offset in range(3 * MOST_FRAMES):
+        wire.follower.put(token("x", offset))
+    assert await wire.written_tokens() == [("x" * 3 * MOST_FRAMES, 0)]
+
+
+async def test_what_was_written_no_longer_counts() -> None:
+    wire = Wire()
+    async with writing(wire.follower) as task:
+        for _ in range(3 * MOST_FRAMES):
+            wire.follower.put("{}")
+            await asyncio.sleep(0)
+        assert not task.done()
+    assert len(wire.frames) == 3 * MOST_FRAMES
+
+
+async def test_nothing_grows_behind_a_socket_that_stopped_reading() -> None:
+    wire = Wire()
+    wire.reads.clear()
+    async with writing(wire.follower):
+        for offset in range(0, 4 * MOST_WAITING, 4000):
+            wire.follower.put(token("x" * 4000, offset))
+            await asyncio.sleep(0)
+        assert not wire.follower._items
+
+
+async def test_a_refusal_comes_after_all_that_waits_and_closes() -> None:
+    wire = Wire()
+    wire.follower.put('{"event_type": "pong"}')
+    wire.follower.refuse(ApiError(CHAT_DELETED))
+    wire.follower.put('{"event_type": "pong"}')
+    wire.follower.refuse(ApiError(CHAT_DELETED))
+    async with asyncio.timeout(SOON):
+        await wire.follower.write()
+    assert [json.loads(frame)["event_type"] for frame in wire.frames] == ["pong", "error"]
+    assert wire.messages[-1] == {"type": "websocket.close", "code": 4410, "reason": "CHAT_DELETED"}
+
+
+# --- The feed of a chat ---
+
+
+async def test_a_feed_that_fails_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**_: Any) -> None:
+        raise LookupError("nobody foresaw this")
+
+    monkeypatch.setattr("streaming.feed.read_standing", fail)
+    wire = Wire()
+    feed = ChatFeed(CHAT, lambda reply_id, epoch: None)
+    async with asyncio.timeout(SOON):
+        await feed.join(wire.follower, ["greeting"])
+        await wire.follower.write()
+    assert [json.loads(frame)["error_code"] for frame in wire.frames] == ["INTERNAL_ERROR"]
+    assert wire.messages[-1]["code"] == 4500
+    assert feed.is_idle
