@@ -27,6 +27,9 @@ from tenants.limits import FrameRate
 
 logger = logging.getLogger(__name__)
 
+#: Frames of one socket that may wait while the database is slow.
+MOST_WAITING = 100
+
 
 class ChatConsumer(AsyncWebsocketConsumer):
     """One WebSocket on one chat.
@@ -110,6 +113,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
             return
         if isinstance(said, Ping):
             self._follower.put(wire.pong())
+        elif len(self._inbox) >= MOST_WAITING:
+            problem = ApiError(RATE_LIMIT_EXCEEDED, "Too many frames wait to be carried out", retry_after=1)
+            given = said.client_message_id if isinstance(said, Draft) else None
+            self._follower.put(wire.error(problem, client_message_id=given))
         else:
             self._inbox.append(said)
             self._arrived.set()
@@ -144,9 +151,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 given = said.client_message_id if isinstance(said, Draft) else None
                 self._follower.put(wire.error(problem, client_message_id=given))
             return
-        self._engine.run(posted.reply)
         if posted.repeated:
             self._engine.hub.acknowledge(self._follower, posted.message)
+        else:
+            self._engine.run(posted.reply)
 
     def _post(self, opened: Opened, draft: Draft) -> Posted:
         # Policy and key are read afresh: either may have changed since the socket was opened.

@@ -74,7 +74,13 @@ class Runner:
         stored: Outcome | None = None
         try:
             outcome = await self._find_outcome()
-            ended = await self._end(outcome)
+            try:
+                ended = await self._end(outcome)
+            except Exception:
+                # What can not be stored would be written again and again: it ends as failed, with nothing said.
+                logger.exception("reply %s can not be stored", reply.id)
+                outcome = Outcome(Reply.State.FAILED, "", {**outcome.metadata, "tokens_used": 0, "failed": True})
+                ended = await self._end(outcome)
             if not ended.stands:
                 raise Fenced
             if ended.status is not None:

@@ -103,7 +103,8 @@ async def _post(request: HttpRequest, conversation_id: str) -> StreamingHttpResp
     draft = read_draft(read_object(request.body).get("message"), None, read_key(request.headers), name="message")
     own = engine()
     posted = await in_thread(_save, key, conversation_id, draft, own)
-    own.run(posted.reply)
+    if not posted.repeated:
+        own.run(posted.reply)
     response = _stream(_events(own, posted.reply), posted.reply)
     response["X-Message-Id"] = str(posted.message.id)
     return response
