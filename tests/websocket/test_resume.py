@@ -67,10 +67,12 @@ async def test_who_joins_before_the_first_word_gets_a_start_and_no_token(acme: A
 async def test_sockets_that_join_all_along_a_reply_fold_the_same(acme: Actor, model: Model) -> None:
     chat_id = acme.new_chat()
     sockets = [await acme.join(chat_id)]
-    await sockets[0].send({"content": model.script(say="Lorem ipsum dolor sit amet. ", repeat=20, every_ms=8)})
+    script = model.script(say="Lorem ipsum dolor sit amet. ", repeat=20, every_ms=30, hold=True, hold_after=99)
+    await sockets[0].send({"content": script})
     for _ in range(8):
         await sockets[0].until("message_stream_token")
         sockets.append(await acme.join(chat_id))
+    model.release()
     for socket in sockets:
         ended = await socket.until("message_stream_ended")
         await socket.close()

@@ -15,9 +15,10 @@ import pytest
 from django.conf import settings
 
 from chats.posting import Draft
+from chats.presence import Parameters
 from lexicon.errors import AUTH_ERROR, ApiError
 from streaming.frames import FrameError, Ping, Stop, find_client_message_id, read_frame
-from streaming.handshake import Parameters, read_parameters
+from streaming.handshake import read_parameters
 from streaming.heartbeat import Lease
 from tenants.limits import WINDOW_SECONDS, FrameRate, RequestWindows
 
