@@ -62,6 +62,7 @@ INSTALLED_APPS = [
     "agents",
     "chats",
     "streaming",
+    "lexicon.documents",
 ]
 # The browser's middleware steps aside for the API (lexicon/middleware.py says why).
 MIDDLEWARE = [
@@ -76,6 +77,8 @@ MIDDLEWARE = [
     "lexicon.middleware.PageMessageMiddleware",
     "lexicon.middleware.PageFrameMiddleware",
 ]
+# They look for Django's own classes by name; ours are subclasses (tests/readme/test_environment.py sees them work).
+SILENCED_SYSTEM_CHECKS = ["security.W001", "security.W002", "security.W003"]
 ROOT_URLCONF = "lexicon.urls"
 ASGI_APPLICATION = "lexicon.asgi.application"
 TEMPLATES = [
@@ -176,6 +179,8 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 # The API refuses plain http instead of redirecting a key to https; the proxy in front does both.
 SECURE_SSL_REDIRECT = False
 SECURE_REFERRER_POLICY = "same-origin"
+#: The tenant the page at `/` chats with; None for no page.
+CHAT_PAGE_TENANT = given(env.uuid, "CHAT_PAGE_TENANT", None)
 X_FRAME_OPTIONS = "DENY"
 
 STATIC_URL = "/static/"

@@ -17,6 +17,8 @@ from chats.customer import ConversationViewSet
 from chats.views import ChatViewSet
 from lexicon import answers, health
 from lexicon.database import in_thread
+from lexicon.documents import views as documents
+from streaming import page
 from streaming.sse import conversation_messages, conversation_stream
 
 
@@ -46,6 +48,11 @@ urlpatterns = [
     re_path(rf"{_CONVERSATIONS}/?\Z", pooled(ConversationViewSet.as_view({"post": "create"}))),
     re_path(rf"{_CONVERSATIONS}/(?P<conversation_id>[^/]+)/messages/?\Z", conversation_messages),
     re_path(rf"{_CONVERSATIONS}/(?P<conversation_id>[^/]+)/stream/?\Z", conversation_stream),
+    re_path(r"^api/schema/?\Z", documents.schema),
+    re_path(r"^api/docs/?\Z", documents.docs),
+    re_path(r"^api/asyncapi\.yaml\Z", documents.asyncapi_yaml),
+    path("", page.page),
+    path("chat", page.visit),
     path("healthz", health.alive),
     path("readyz", health.ready),
     path("admin/", admin.site.urls),

@@ -23,6 +23,7 @@ class Pump:
         self._gathered: list[str] = []
         self._more = asyncio.Event()
         self._complete = False
+        self._pause: asyncio.Future[None] | None = None
 
     def add(self, text: str) -> None:
         """The model said this."""
@@ -33,6 +34,7 @@ class Pump:
         """The model says nothing more: `run` pushes the rest and returns."""
         self._complete = True
         self._more.set()
+        self._end_pause()
 
     async def run(self) -> None:
         """Push pieces until the text is complete. Raises what `push` raises."""
@@ -46,4 +48,18 @@ class Pump:
             if self._complete and not self._gathered:
                 return
             if not self._complete:
-                await asyncio.sleep(EVERY)
+                await self._rest()
+
+    async def _rest(self) -> None:
+        """Wait for more to come together; the end of the text does not wait."""
+        loop = asyncio.get_running_loop()
+        self._pause = loop.create_future()
+        timer = loop.call_later(EVERY, self._end_pause)
+        try:
+            await self._pause
+        finally:
+            timer.cancel()
+
+    def _end_pause(self) -> None:
+        if self._pause is not None and not self._pause.done():
+            self._pause.set_result(None)

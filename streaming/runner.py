@@ -111,6 +111,9 @@ class Runner:
         except Exception:
             logger.exception("reply %s failed", self.reply.id)
             return speech.outcome(Reply.State.FAILED)
+        if speech.is_silent:
+            logger.warning("reply %s: the agent said nothing", self.reply.id)
+            return speech.outcome(Reply.State.FAILED)
         return speech.outcome(Reply.State.DONE)
 
     async def _speak(self, speech: Speech) -> None:

@@ -52,6 +52,11 @@ class Speech:
                         self._finish_reason = finish_reason
                         return
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether it ended without a word and without asking for a person."""
+        return not self._live.pieces and self._escalate is None
+
     def outcome(self, state: str) -> Outcome:
         """What became of the reply that ended in this state, with all that was pushed of it."""
         content = self._live.text

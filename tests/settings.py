@@ -3,11 +3,14 @@
 TEST_DATABASE_URL names the server to test on; without it, a SQLite file in a temporary folder.
 """
 
+import atexit
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
 FOLDER = Path(tempfile.mkdtemp(prefix="lexicon-tests-"))
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 
 os.environ.setdefault("SECRET_KEY", "only-for-tests-" + "x" * 50)
 os.environ["DATABASE_URL"] = os.environ.get("TEST_DATABASE_URL") or f"sqlite:///{FOLDER / 'unused.sqlite3'}"

@@ -7,7 +7,10 @@ import re
 import subprocess
 import sys
 
-from tests.servers import ROOT
+import httpx
+import pytest
+
+from tests.servers import ROOT, Server
 
 LISTED = dict(re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
 READ = set(re.findall(r'given\(env\.\w+, "([A-Z_]+)"', (ROOT / "lexicon" / "settings.py").read_text()))
@@ -59,3 +62,20 @@ def test_the_server_refuses_to_start_without_a_secret(tmp_path: os.PathLike[str]
     )
     assert done.returncode == 2
     assert "SECRET_KEY is not set" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("X-Content-Type-Options", "nosniff"),
+        ("X-Frame-Options", "DENY"),
+        ("Referrer-Policy", "same-origin"),
+        ("Cross-Origin-Opener-Policy", "same-origin"),
+    ],
+)
+def test_the_admin_has_the_security_headers(server: Server, header: str, value: str) -> None:
+    assert httpx.get(server.http + "/admin/login/").headers[header] == value
+
+
+def test_a_form_without_its_token_is_refused(server: Server) -> None:
+    assert httpx.post(server.http + "/admin/login/", data={"username": "x", "password": "y"}).status_code == 403

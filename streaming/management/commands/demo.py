@@ -65,6 +65,7 @@ class Command(BaseCommand):
         if not options["no_serve"]:
             self.stdout.write("Serving until Ctrl+C.")
             self.stdout.flush()
+            os.environ.setdefault("CHAT_PAGE_TENANT", demo.secrets["TENANT_ID"])
             serve()
 
 
@@ -156,7 +157,7 @@ def what_to_try(known: dict[str, str]) -> str:
     url = settings.PUBLIC_URL
     socket_url = "ws" + url.removeprefix("http")
     return f"""
-Lexicon is at {url}
+Lexicon is at {url}: open it in a browser and talk.
 
 Admin         {url}/admin/   {ADMIN} / {known["ADMIN_PASSWORD"]}
 Tenant        {TENANT}, {known["TENANT_ID"]}

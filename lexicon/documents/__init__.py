@@ -1,0 +1,1 @@
+"""What do the documents say of the wire?"""

@@ -1,0 +1,121 @@
+"""How does somebody without a key talk? The page at `/` chats with one tenant, as an anonymous visitor.
+
+A signed cookie remembers who the visitor is and which chat is theirs; the browser gets a chat token for
+it, never a key. Off (404) unless CHAT_PAGE_TENANT names a tenant.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from django.conf import settings
+from django.core import signing
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_POST
+
+from chats.chats import do_create_chat, open_chat
+from chats.models import Chat
+from chats.tokens import make_token
+from lexicon.answers import error_response, json_response
+from lexicon.database import in_thread
+from lexicon.errors import CHAT_NOT_FOUND, ApiError
+from tenants.models import ApiKey, Tenant
+
+COOKIE = "lexicon_visitor"
+COOKIE_SECONDS = 90 * 86_400
+#: Short: the page asks for a new one whenever it connects, and an open socket outlives its token.
+TOKEN_SECONDS = 300
+
+_SALT = "lexicon.visitor"
+
+
+@require_GET
+async def page(request: HttpRequest) -> HttpResponse:
+    """The page."""
+    try:
+        tenant, _ = await in_thread(_served)
+    except ApiError as error:  # The database does not answer.
+        return error_response(request, error)
+    response = render(request, "chat/page.html", {"name": tenant.name})
+    response["Content-Security-Policy"] = _policy(request.get_host())
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+@require_POST
+async def visit(request: HttpRequest) -> HttpResponse:
+    """A token for the visitor's chat: `{token, chat_id, status}`. With `?new` for a chat made now.
+
+    Same origin only, as any form of Django's: the page sends its CSRF token in a header.
+    """
+    try:
+        body, cookie = await in_thread(_visit, request.COOKIES.get(COOKIE, ""), anew="new" in request.GET)
+    except ApiError as error:
+        return error_response(request, error)
+    response = json_response(body)
+    response["Cache-Control"] = "no-store"
+    response.set_cookie(
+        COOKIE, cookie, max_age=COOKIE_SECONDS, httponly=True, samesite="Lax", secure=settings.SESSION_COOKIE_SECURE
+    )
+    return response
+
+
+def _visit(cookie: str, *, anew: bool) -> tuple[dict[str, Any], str]:
+    tenant, key = _served()
+    user_id, chat_id = _remembered(cookie)
+    chat = None if anew else _find_chat(tenant, chat_id, user_id)
+    if chat is None:
+        chat = do_create_chat(tenant_id=tenant.id, user_id=user_id, metadata={"source": "page"})
+    token, _ = make_token(key=key, chat_id=chat.id, user_id=user_id, ttl_seconds=TOKEN_SECONDS)
+    body = {"token": token, "chat_id": chat.id, "status": chat.status}
+    return body, signing.dumps([user_id, str(chat.id)], salt=_SALT)
+
+
+def _served() -> tuple[Tenant, ApiKey]:
+    """The tenant of the page, and the key its tokens die with. Raises Http404 where there is none."""
+    now = timezone.now()
+    if settings.CHAT_PAGE_TENANT is not None:
+        keys = ApiKey.objects.for_tenant(settings.CHAT_PAGE_TENANT).filter(kind=ApiKey.Kind.TENANT, revoked_at=None)
+        for key in keys.exclude(expires_at__lte=now).select_related("tenant").order_by("created_at", "id")[:1]:
+            if key.is_live:
+                return key.tenant, key
+    raise Http404
+
+
+def _remembered(cookie: str) -> tuple[str, str]:
+    """The visitor and their chat; a new visitor without a chat where the cookie says nothing."""
+    try:
+        user_id, chat_id = signing.loads(cookie, salt=_SALT, max_age=COOKIE_SECONDS)
+    except signing.BadSignature:
+        return f"visitor-{secrets.token_hex(8)}", ""
+    return user_id, chat_id
+
+
+def _find_chat(tenant: Tenant, chat_id: str, user_id: str) -> Chat | None:
+    try:
+        chat = open_chat(tenant_id=tenant.id, chat_id=chat_id)
+    except ApiError as error:
+        if error.kind is CHAT_NOT_FOUND:
+            return None
+        raise
+    return chat if chat.user.external_id == user_id else None
+
+
+def _policy(host: str) -> str:
+    """The Content-Security-Policy: nothing but this server's own files and sockets."""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            # Not every browser counts a WebSocket of the same host as 'self'.
+            f"connect-src 'self' ws://{host} wss://{host}",
+            "img-src 'self' data:",
+            "frame-ancestors 'none'",
+            "base-uri 'none'",
+            "form-action 'self'",
+        )
+    )
