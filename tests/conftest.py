@@ -134,7 +134,6 @@ def live(server: Server, django_db_blocker) -> Iterator[Callable[..., Actor]]:  
     """Makes tenants that talk to the shared server: `live("Acme", rest_per_minute=100)`."""
     with django_db_blocker.unblock():
         yield lambda name, **policy: new_actor(name, base=server.http, **policy)
-        connections.close_all()
 
 
 @pytest.fixture

@@ -1,0 +1,184 @@
+"""How does one talk in a chat over a WebSocket that may break, in an event loop?
+
+Whoever waits for something (a token, an event) reads the socket for all; so nothing runs in the background.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from types import TracebackType
+from typing import Any, Self
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, WebSocketException
+
+from lexicon_client import calls
+from lexicon_client.failure import Unreachable
+from lexicon_client.models import Reply
+from lexicon_client.session import Event, Saying, Session
+from lexicon_client.text import Token
+from lexicon_client.transport import AsyncTransport, socket_address
+
+
+class AsyncChatSession:
+    """One user in one chat; iterate over it for what happens besides the replies to what you say."""
+
+    def __init__(self, transport: AsyncTransport, key: str, chat_id: str, user_id: str, after: int | None) -> None:
+        self._transport = transport
+        self._key = key
+        self._session = Session(chat_id, user_id, after, transport.attempts)
+        self._socket: ClientConnection | None = None
+        self._reading = asyncio.Lock()
+        self._closed = False
+
+    @property
+    def after(self) -> int | None:
+        """The sequence of the last message heard of: a later session may go on from it."""
+        return self._session.after
+
+    @property
+    def status(self) -> str:
+        """active, escalated or closed."""
+        return self._session.status
+
+    async def send(
+        self, content: str, *, metadata: dict[str, Any] | None = None, client_message_id: str | None = None
+    ) -> AsyncReplyStream:
+        """Say something: iterate over what this gives for the tokens of the reply."""
+        saying = self._session.say(content, metadata, client_message_id or calls.new_key())
+        await self._send(saying.frame)
+        return AsyncReplyStream(self, saying)
+
+    async def stop(self) -> None:
+        """Stop the reply that is being written, whoever asked."""
+        await self._send('{"action": "stop"}')
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        """Events as they come, for ever."""
+        while True:
+            await self._until(lambda: bool(self._session.events))
+            yield self._session.events.popleft()
+
+    async def aclose(self) -> None:
+        """Leave. Replies go on without us."""
+        self._closed = True
+        await self._disconnect()
+
+    async def __aenter__(self) -> Self:
+        await self._until(lambda: self._session.established)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _until(self, ready: Callable[[], bool]) -> None:
+        while not ready():
+            async with self._reading:
+                if not ready():
+                    await self._read()
+
+    async def _read(self) -> None:
+        """Read one event, or connect (again)."""
+        if self._closed:
+            raise Unreachable("the session is closed")
+        if self._session.broken is not None:
+            raise self._session.broken
+        try:
+            if self._socket is None:
+                await self._connect()
+                return
+            frame = await self._socket.recv()
+        except (OSError, WebSocketException) as error:
+            await self._disconnect()
+            code = error.rcvd.code if isinstance(error, ConnectionClosed) and error.rcvd else None
+            await asyncio.sleep(self._session.lost(code, error))
+            return
+        self._session.receive(frame)
+        while self._session.outbox:
+            await self._send(self._session.outbox.popleft())
+        if self._session.behind:
+            await self._disconnect()
+
+    async def _connect(self) -> None:
+        query = self._session.connecting(await self._transport.send(calls.get_chat(self._session.chat_id)))
+        address = f"{socket_address(str(self._transport.http.base_url))}?{query}"
+        self._socket = await connect(address, additional_headers={"X-API-Key": self._key}, max_size=None)
+
+    async def _send(self, frame: str) -> None:
+        """Send it where there is a connection; what matters is sent again on the next one."""
+        try:
+            if self._socket is not None:
+                await self._socket.send(frame)
+        except ConnectionClosed:
+            return
+
+    async def _disconnect(self) -> None:
+        socket, self._socket = self._socket, None
+        if socket is not None:
+            await socket.close()
+
+
+class AsyncReplyStream:
+    """The reply to a message: iterate over its tokens, then `reply` is the whole."""
+
+    def __init__(self, session: AsyncChatSession, saying: Saying) -> None:
+        self._session = session
+        self._saying = saying
+
+    @property
+    def client_message_id(self) -> str:
+        """The name we gave the message."""
+        return self._saying.client_message_id
+
+    @property
+    def message_id(self) -> str | None:
+        """The message's id, once it is stored."""
+        return self._saying.message_id
+
+    @property
+    def text(self) -> str:
+        """The reply so far."""
+        return self._saying.text.shown
+
+    @property
+    def reply(self) -> Reply | None:
+        """The reply, once it has ended; None where a person answers."""
+        return self._saying.reply
+
+    @property
+    def escalated(self) -> bool:
+        """Whether a person answers, and no reply comes from the agent."""
+        return self._saying.escalated
+
+    async def __aiter__(self) -> AsyncIterator[Token]:
+        """Tokens as they come; AgentError at the end where the agent failed."""
+        saying = self._saying
+        while saying.tokens or not saying.done:
+            await self._session._until(lambda: bool(saying.tokens) or saying.done)
+            while saying.tokens:
+                yield saying.tokens.popleft()
+        if saying.error is not None:
+            raise saying.error
+
+    async def acknowledged(self) -> str:
+        """Wait until the message is stored: its id."""
+        saying = self._saying
+        await self._session._until(lambda: saying.message_id is not None or saying.done)
+        if saying.message_id is None:
+            raise saying.error or Unreachable("the message was not stored")
+        return saying.message_id
+
+    async def read(self) -> Reply | None:
+        """Read to the end: the reply, None where a person answers."""
+        async for _ in self:
+            pass
+        return self.reply
+
+    async def stop(self) -> None:
+        """Stop this reply, as soon as it has begun; read on for its end."""
+        self._saying.stopping = True
+        if self._saying.reply_id is not None:
+            await self._session._send(self._saying.stop_frame)

@@ -1,0 +1,200 @@
+"""What does one who talks in a chat know of it? Nothing here touches the network.
+
+Frames go in by `receive`; what is to be sent stands in `outbox`. After a cut it tells from where to go on,
+what to send again, and by the close code whether there is any use in coming back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from lexicon_client.backoff import Backoff
+from lexicon_client.errors import AgentError, error_of
+from lexicon_client.failure import LexiconError, Unreachable
+from lexicon_client.models import Chat, Reply, read_reply
+from lexicon_client.text import Text, Token
+
+#: Events that wait for somebody to iterate; beyond these the oldest are forgotten.
+_MOST_EVENTS = 1000
+_LIMIT_CODE = 4429
+_ABNORMAL = 1006
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened in the chat besides the replies to what you said; `data` is it as on the wire."""
+
+    type: str
+    data: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Saying:
+    """A message of ours and the reply to it, as far as they have come."""
+
+    client_message_id: str
+    frame: str
+    message_id: str | None = None
+    reply_id: str | None = None
+    tokens: deque[Token] = field(default_factory=deque)
+    text: Text = field(default_factory=Text)
+    reply: Reply | None = None
+    error: LexiconError | None = None
+    escalated: bool = False
+    stopping: bool = False
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more comes."""
+        return self.reply is not None or self.error is not None or self.escalated
+
+    @property
+    def stop_frame(self) -> str:
+        """What stops this reply, once its id is known."""
+        return json.dumps({"action": "stop", "message_id": self.reply_id})
+
+
+class Session:
+    """One user in one chat."""
+
+    def __init__(self, chat_id: str, user_id: str, after: int | None, attempts: int) -> None:
+        self.chat_id = chat_id
+        self.user_id = user_id
+        #: The sequence of the last message heard of.
+        self.after = after
+        self.status = "active"
+        self.established = False
+        #: Set where a connection was told a part of what it missed only: close it and come back for more.
+        self.behind = False
+        self.events: deque[Event] = deque(maxlen=_MOST_EVENTS)
+        self.outbox: deque[str] = deque()
+        self.broken: LexiconError | None = None
+        self._open: dict[str, Saying] = {}
+        self._replaying = False
+        self._refusal: LexiconError | None = None
+        self._backoff = Backoff(attempts)
+
+    def connecting(self, chat: Chat) -> str:
+        """The query to connect with, given how the chat stands."""
+        self.status = chat.status
+        if self.after is None:
+            self.after = chat.message_count
+        self.behind, self._replaying, self._refusal = False, True, None
+        self.outbox.clear()
+        return urlencode({"user_id": self.user_id, "chat_id": self.chat_id, "after": self.after})
+
+    def lost(self, code: int | None, cause: Exception) -> float:
+        """The connection is gone: seconds until the next one. Raises where there is no use in one."""
+        error = self._refusal or Unreachable(f"the connection was lost: {cause}")
+        error.status = error.status or code
+        never = code is not None and ((1002 <= code <= 1010 and code != _ABNORMAL) or 4400 <= code <= 4499)
+        if code in (1005, _LIMIT_CODE):
+            never = code == _LIMIT_CODE and not self.established
+        try:
+            if never:
+                raise error
+            return self._backoff.wait(error)
+        except LexiconError as last:
+            self.broken = last
+            raise
+
+    def say(self, content: str, metadata: dict[str, Any] | None, client_message_id: str) -> Saying:
+        """A message to be sent, now and after every cut until it is acknowledged."""
+        said: dict[str, Any] = {"content": content, "client_message_id": client_message_id}
+        if metadata is not None:
+            said["metadata"] = metadata
+        saying = Saying(client_message_id, json.dumps(said))
+        self._open[client_message_id] = saying
+        return saying
+
+    def receive(self, frame: str | bytes) -> None:
+        """Take note of an event."""
+        event: dict[str, Any] = json.loads(frame)
+        handle = getattr(self, f"_on_{event['event_type']}", None)
+        if handle is not None:
+            handle(event)
+        self._open = {key: saying for key, saying in self._open.items() if not saying.done}
+
+    def _on_connection_established(self, event: dict[str, Any]) -> None:
+        self.established = True
+        self._backoff.reset()
+
+    def _on_replay_ended(self, event: dict[str, Any]) -> None:
+        if not event["complete"]:
+            self.behind = True
+            return
+        self._replaying = False
+        self._drop_unanswered()
+        for saying in self._open.values():
+            if saying.message_id is None:
+                self.outbox.append(saying.frame)
+            elif saying.stopping and saying.reply_id is not None:
+                self.outbox.append(saying.stop_frame)
+
+    def _on_message_received(self, event: dict[str, Any]) -> None:
+        new = self._advance(event)
+        saying = self._open.get(event.get("client_message_id", ""))
+        if saying is not None and event["user_id"] == self.user_id:
+            saying.message_id = event["message_id"]
+            self._drop_unanswered()
+        elif new:
+            self._tell(event)
+
+    def _on_message_stream_started(self, event: dict[str, Any]) -> None:
+        if (saying := self._answering(event)) is not None:
+            saying.text.begin()
+            if saying.stopping and saying.reply_id is None:
+                saying.reply_id = event["message_id"]
+                self.outbox.append(saying.stop_frame)
+            saying.reply_id = event["message_id"]
+
+    def _on_message_stream_token(self, event: dict[str, Any]) -> None:
+        for saying in self._open.values():
+            if saying.reply_id == event["message_id"]:
+                saying.tokens += saying.text.add(event["token"])
+
+    def _on_message_stream_ended(self, event: dict[str, Any]) -> None:
+        self._advance(event)
+        saying = self._answering(event)
+        if saying is None:
+            self._tell(event)
+            return
+        saying.tokens += saying.text.end(event["content"])
+        saying.reply = read_reply(event)
+        if saying.reply.failed:
+            saying.error = AgentError("The agent could not finish its reply")
+
+    def _on_chat_status_changed(self, event: dict[str, Any]) -> None:
+        self.status = event["status"]
+        self._drop_unanswered()
+        self._tell(event)
+
+    def _on_error(self, event: dict[str, Any]) -> None:
+        error = error_of(event)
+        saying = self._open.get(event["details"].get("client_message_id", ""))
+        if saying is not None:
+            saying.error = error
+        elif not isinstance(error, AgentError):  # Its end tells the same.
+            self._refusal = error
+
+    def _advance(self, event: dict[str, Any]) -> bool:
+        new: bool = event["sequence"] > (self.after or 0)
+        self.after = max(self.after or 0, event["sequence"])
+        return new
+
+    def _answering(self, event: dict[str, Any]) -> Saying | None:
+        asked = event.get("reply_to")
+        return next((saying for saying in self._open.values() if asked and saying.message_id == asked), None)
+
+    def _drop_unanswered(self) -> None:
+        """What is said to a person gets no reply of the agent's, and what waited for one neither."""
+        if self.status == "escalated" and not self._replaying:
+            for saying in self._open.values():
+                saying.escalated = saying.message_id is not None and saying.reply_id is None
+
+    def _tell(self, event: dict[str, Any]) -> None:
+        self.events.append(Event(event["event_type"], event))

@@ -1,0 +1,188 @@
+"""How does one talk in a chat over a WebSocket that may break?
+
+Whoever waits for something (a token, an event) reads the socket for all; so nothing runs in the
+background. Another thread may send and stop.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Self
+
+from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.sync.client import ClientConnection, connect
+
+from lexicon_client import calls
+from lexicon_client.failure import Unreachable
+from lexicon_client.models import Reply
+from lexicon_client.session import Event, Saying, Session
+from lexicon_client.text import Token
+from lexicon_client.transport import Transport, socket_address
+
+
+class ChatSession:
+    """One user in one chat; iterate over it for what happens besides the replies to what you say."""
+
+    def __init__(self, transport: Transport, key: str, chat_id: str, user_id: str, after: int | None) -> None:
+        self._transport = transport
+        self._key = key
+        self._session = Session(chat_id, user_id, after, transport.attempts)
+        self._socket: ClientConnection | None = None
+        self._stack = ExitStack()
+        self._reading = threading.Lock()
+        self._closed = False
+
+    @property
+    def after(self) -> int | None:
+        """The sequence of the last message heard of: a later session may go on from it."""
+        return self._session.after
+
+    @property
+    def status(self) -> str:
+        """active, escalated or closed."""
+        return self._session.status
+
+    def send(
+        self, content: str, *, metadata: dict[str, Any] | None = None, client_message_id: str | None = None
+    ) -> ReplyStream:
+        """Say something: iterate over what this gives for the tokens of the reply."""
+        saying = self._session.say(content, metadata, client_message_id or calls.new_key())
+        self._send(saying.frame)
+        return ReplyStream(self, saying)
+
+    def stop(self) -> None:
+        """Stop the reply that is being written, whoever asked."""
+        self._send('{"action": "stop"}')
+
+    def __iter__(self) -> Iterator[Event]:
+        """Events as they come, for ever."""
+        while True:
+            self._until(lambda: bool(self._session.events))
+            yield self._session.events.popleft()
+
+    def close(self) -> None:
+        """Leave. Replies go on without us."""
+        self._closed = True
+        self._disconnect()
+
+    def __enter__(self) -> Self:
+        self._until(lambda: self._session.established)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _until(self, ready: Callable[[], bool]) -> None:
+        while not ready():
+            with self._reading:
+                if not ready():
+                    self._read()
+
+    def _read(self) -> None:
+        """Read one event, or connect (again)."""
+        if self._closed:
+            raise Unreachable("the session is closed")
+        if self._session.broken is not None:
+            raise self._session.broken
+        try:
+            if self._socket is None:
+                self._connect()
+                return
+            frame = self._socket.recv()
+        except (OSError, WebSocketException) as error:
+            self._disconnect()
+            code = error.rcvd.code if isinstance(error, ConnectionClosed) and error.rcvd else None
+            time.sleep(self._session.lost(code, error))
+            return
+        self._session.receive(frame)
+        while self._session.outbox:
+            self._send(self._session.outbox.popleft())
+        if self._session.behind:
+            self._disconnect()
+
+    def _connect(self) -> None:
+        query = self._session.connecting(self._transport.send(calls.get_chat(self._session.chat_id)))
+        address = f"{socket_address(str(self._transport.http.base_url))}?{query}"
+        opening = connect(address, additional_headers={"X-API-Key": self._key}, max_size=None)
+        self._socket = self._stack.enter_context(opening)
+
+    def _send(self, frame: str) -> None:
+        """Send it where there is a connection; what matters is sent again on the next one."""
+        try:
+            if self._socket is not None:
+                self._socket.send(frame)
+        except ConnectionClosed:
+            return
+
+    def _disconnect(self) -> None:
+        self._socket = None
+        self._stack.close()
+
+
+class ReplyStream:
+    """The reply to a message: iterate over its tokens, then `reply` is the whole."""
+
+    def __init__(self, session: ChatSession, saying: Saying) -> None:
+        self._session = session
+        self._saying = saying
+
+    @property
+    def client_message_id(self) -> str:
+        """The name we gave the message."""
+        return self._saying.client_message_id
+
+    @property
+    def message_id(self) -> str | None:
+        """The message's id, once it is stored."""
+        return self._saying.message_id
+
+    @property
+    def text(self) -> str:
+        """The reply so far."""
+        return self._saying.text.shown
+
+    @property
+    def reply(self) -> Reply | None:
+        """The reply, once it has ended; None where a person answers."""
+        return self._saying.reply
+
+    @property
+    def escalated(self) -> bool:
+        """Whether a person answers, and no reply comes from the agent."""
+        return self._saying.escalated
+
+    def __iter__(self) -> Iterator[Token]:
+        """Tokens as they come; AgentError at the end where the agent failed."""
+        saying = self._saying
+        while saying.tokens or not saying.done:
+            self._session._until(lambda: bool(saying.tokens) or saying.done)
+            while saying.tokens:
+                yield saying.tokens.popleft()
+        if saying.error is not None:
+            raise saying.error
+
+    def acknowledged(self) -> str:
+        """Wait until the message is stored: its id."""
+        saying = self._saying
+        self._session._until(lambda: saying.message_id is not None or saying.done)
+        if saying.message_id is None:
+            raise saying.error or Unreachable("the message was not stored")
+        return saying.message_id
+
+    def read(self) -> Reply | None:
+        """Read to the end: the reply, None where a person answers."""
+        for _ in self:
+            pass
+        return self.reply
+
+    def stop(self) -> None:
+        """Stop this reply, as soon as it has begun; read on for its end."""
+        self._saying.stopping = True
+        if self._saying.reply_id is not None:
+            self._session._send(self._saying.stop_frame)

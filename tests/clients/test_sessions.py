@@ -1,0 +1,170 @@
+"""Talking over the WebSocket, sync and async."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from chats.models import Chat
+from lexicon.database import in_thread
+from lexicon_client import AsyncClient, ChatDeleted, Client, Unreachable
+from lexicon_client.text import Token
+from tests.cast import Actor
+from tests.client import SOON
+from tests.resume.test_replay import tell
+from tests.websocket.conftest import Model
+
+WORDS = "one two three four five six"
+
+
+def test_a_reply_is_streamed_and_then_whole(client: Client, model: Model) -> None:
+    chat = client.create_chat("alice")
+    with client.session(chat.id, "alice") as session:
+        stream = session.send(model.script(say=WORDS, every_ms=30), metadata={"page": "/"})
+        tokens = list(stream)
+    assert len(tokens) > 1
+    assert "".join(tokens) == stream.text == WORDS
+    assert stream.reply is not None
+    question, answer = client.list_messages(chat.id).items
+    assert (stream.reply.message_id, stream.reply.content) == (answer.id, WORDS)
+    assert (stream.message_id, question.metadata) == (question.id, {"page": "/"})
+    assert session.after == stream.reply.sequence == 2
+
+
+async def test_a_reply_is_streamed_in_an_event_loop(async_client: AsyncClient, model: Model) -> None:
+    chat = await async_client.create_chat("alice")
+    async with async_client.session(chat.id, "alice") as session:
+        stream = await session.send(model.script(say=WORDS, every_ms=30))
+        assert await stream.acknowledged() == stream.message_id
+        tokens = [token async for token in stream]
+    assert len(tokens) > 1
+    assert "".join(tokens) == stream.text == WORDS
+    assert stream.reply is not None
+    assert stream.reply.metadata["model"]
+
+
+async def test_replies_read_at_once_do_not_mix(async_client: AsyncClient, model: Model) -> None:
+    chat = await async_client.create_chat("alice")
+    async with async_client.session(chat.id, "alice") as session:
+        streams = [await session.send(model.script(say=f"{number} {WORDS}", every_ms=10)) for number in range(4)]
+        replies = await asyncio.gather(*(stream.read() for stream in streams))
+    assert [reply.content for reply in replies if reply] == [f"{number} {WORDS}" for number in range(4)]
+
+
+def test_a_reply_is_stopped(client: Client, model: Model) -> None:
+    chat = client.create_chat("alice")
+    with client.session(chat.id, "alice") as session:
+        stream = session.send(model.script(say=WORDS, hold=True, hold_after=2))
+        tokens = iter(stream)
+        assert "one" in next(tokens)
+        stream.stop()
+        list(tokens)
+    assert stream.reply is not None
+    assert stream.reply.stopped
+    assert stream.reply.content == stream.text != WORDS
+
+
+async def test_a_reply_that_waits_its_turn_is_stopped_when_it_comes(async_client: AsyncClient, model: Model) -> None:
+    chat = await async_client.create_chat("alice")
+    async with async_client.session(chat.id, "alice") as session:
+        first = await session.send(model.script(say=WORDS, hold=True))
+        second = await session.send(model.script(say=WORDS, hold=True, hold_after=3))
+        await second.acknowledged()
+        await second.stop()
+        await session.stop()
+        async with asyncio.timeout(SOON):
+            replies = [await first.read(), await second.read()]
+    assert [reply.stopped for reply in replies if reply] == [True, True]
+
+
+async def test_what_others_say_comes_as_events(async_client: AsyncClient, model: Model) -> None:
+    chat = await async_client.create_chat("alice")
+    async with (
+        async_client.session(chat.id, "alice") as alice,
+        async_client.session(chat.id, "bob") as bob,
+        asyncio.timeout(SOON),
+    ):
+        await (await alice.send(model.script(say="hello"))).read()
+        events = aiter(bob)
+        told = [await anext(events), await anext(events)]
+    assert [event.type for event in told] == ["message_received", "message_stream_ended"]
+    assert (told[0].data["user_id"], told[1].data["content"]) == ("alice", "hello")
+
+
+async def test_a_session_goes_on_from_where_another_was(async_client: AsyncClient, model: Model) -> None:
+    chat = await async_client.create_chat("alice")
+    async with async_client.session(chat.id, "alice") as session:
+        await (await session.send(model.script(say="first"))).read()
+        left_at = session.after
+        await (await session.send(model.script(say="second"))).read()
+    async with async_client.session(chat.id, "alice", after=left_at) as session, asyncio.timeout(SOON):
+        events = aiter(session)
+        told = [(await anext(events)).data for _ in range(2)]
+    assert [event["sequence"] for event in told] == [3, 4]
+
+
+async def test_what_is_said_to_a_person_ends_without_a_reply(acme: Actor, async_client: AsyncClient) -> None:
+    chat = await async_client.create_chat("alice")
+    await in_thread(
+        lambda: Chat.objects.for_tenant(acme.tenant_id).filter(id=chat.id).update(status=Chat.Status.ESCALATED)
+    )
+    async with async_client.session(chat.id, "alice") as session, asyncio.timeout(SOON):
+        stream = await session.send("Is anybody there?")
+        assert await stream.read() is None
+    assert stream.escalated
+    assert stream.message_id
+
+
+def test_a_deleted_chat_ends_its_sessions(client: Client) -> None:
+    chat = client.create_chat("alice")
+    with client.session(chat.id, "alice") as session:
+        client.delete_chat(chat.id, force=True)
+        with pytest.raises(ChatDeleted) as ended:
+            next(iter(session))
+    assert ended.value.status == 4410
+
+
+def test_a_closed_session_says_so(client: Client) -> None:
+    with client.session(client.create_chat("alice").id, "alice") as session:
+        pass
+    with pytest.raises(Unreachable, match="closed"):
+        session.send("hello").read()
+
+
+async def test_a_cut_after_every_token_loses_and_doubles_nothing(async_client: AsyncClient, model: Model) -> None:
+    chat = await async_client.create_chat("alice")
+    text = " ".join(f"word{number}" for number in range(40))
+    tokens: list[Token] = []
+    async with async_client.session(chat.id, "alice") as session, asyncio.timeout(60):
+        stream = await session.send(model.script(say=text, every_ms=50))
+        cuts = 0
+        async for token in stream:
+            tokens.append(token)
+            if session._socket is not None:
+                session._socket.transport.abort()
+                cuts += 1
+    assert cuts >= 3
+    assert "".join(tokens) == text
+    assert not any(token.restart for token in tokens)
+
+
+async def test_a_message_that_was_not_acknowledged_is_sent_again(async_client: AsyncClient, model: Model) -> None:
+    chat = await async_client.create_chat("alice")
+    async with async_client.session(chat.id, "alice") as session, asyncio.timeout(SOON):
+        assert session._socket is not None
+        session._socket.transport.abort()
+        reply = await (await session.send(model.script(say="hello"))).read()
+        assert reply is not None
+        assert reply.content == "hello"
+    assert len(model.calls()) == 1
+    assert [message.sequence async for message in async_client.iter_messages(chat.id)] == [1, 2]
+
+
+async def test_who_missed_more_than_one_replay_tells_is_told_all(acme: Actor, async_client: AsyncClient) -> None:
+    chat = await async_client.create_chat("alice")
+    await in_thread(tell, acme, chat.id, 1100)
+    async with async_client.session(chat.id, "alice", after=0) as session, asyncio.timeout(60):
+        events = aiter(session)
+        told = [(await anext(events)).data["sequence"] for _ in range(1100)]
+    assert told == list(range(1, 1101))
