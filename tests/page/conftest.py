@@ -1,0 +1,103 @@
+"""A browser on the page at `/`, served on a database of the test's own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
+from django.contrib.auth.models import User
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
+
+from tests.cast import new_actor
+from tests.faults.conftest import on_own_database  # noqa: F401
+from tests.page.tools import need
+from tests.servers import Server, free_port
+
+ARGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+)
+#: A deadline, not a measure: for machines that do much else.
+PATIENCE_MS = 60_000
+PASSWORD = "correct horse battery staple"
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    path = need("chromium", shutil.which("chromium"))
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=ARGS, timeout=PATIENCE_MS)
+        expect.set_options(timeout=PATIENCE_MS)
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+def page_server(own_database: str, on_own_database: None, model_server: str, tmp_path: Path) -> Iterator[Server]:  # noqa: F811
+    """A server whose page chats with a tenant of the scripted model."""
+    acme = new_actor("Acme", model="openai:test")
+    ada = User.objects.create_superuser("ada", first_name="Ada", last_name="Lovelace")
+    # The tests hash fast, in a way the server does not know.
+    ada.password = PBKDF2PasswordHasher().encode(PASSWORD, "salt")
+    ada.save()
+    server = Server(
+        database_url=own_database,
+        log=tmp_path / "server.log",
+        port=free_port(),
+        LEASE_SECONDS="2",
+        OPENAI_BASE_URL=model_server,
+        OPENAI_API_KEY="key-of-the-tests",
+        CHAT_PAGE_TENANT=str(acme.tenant_id),
+    )
+    yield server.start()
+    server.close()
+
+
+@dataclass
+class Visitor:
+    """Somebody on the page, and what their browser complained of."""
+
+    context: BrowserContext
+    page: Page
+    server: Server
+    complaints: list[str] = field(default_factory=list)
+
+    def heard(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+    async def come(self) -> None:
+        await self.page.goto(self.server.http + "/")
+        await self.connected()
+
+    async def connected(self) -> None:
+        await expect(self.page.locator("#state")).to_have_text("Connected")
+
+    async def say(self, text: str) -> None:
+        await self.page.fill("#text", text)
+        await self.page.keyboard.press("Enter")
+
+
+@pytest.fixture
+async def visitor(browser: Browser, page_server: Server) -> AsyncIterator[Visitor]:
+    """Whoever has come to the page. That their browser complains of nothing is part of every test."""
+    context = await browser.new_context()
+    context.set_default_timeout(PATIENCE_MS)
+    page = await context.new_page()
+    visitor = Visitor(context, page, page_server)
+    page.on("console", visitor.heard)
+    page.on("pageerror", lambda error: visitor.complaints.append(str(error)))
+    await visitor.come()
+    yield visitor
+    await context.close()
+    assert visitor.complaints == []
