@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 
@@ -38,8 +39,8 @@ async def test_a_reply_that_is_soon_done_ends_before_the_process_does(acme: Acto
     assert states == [("done", 1)]
 
 
-async def test_an_sse_response_goes_on_to_its_end(acme: Actor, new_server: NewServer) -> None:
-    server = await in_thread(new_server)
+async def stop_in_the_middle_of_a_stream(server: Server, acme: Actor) -> list[Any]:
+    """The data of all events of an SSE response whose server is told to stop once it has begun."""
     acme.base = server.http
     conversation = await in_thread(acme.new_conversation)
     address = f"{server.http}/api/v1/customer/conversations/{conversation}/messages"
@@ -53,9 +54,13 @@ async def test_an_sse_response_goes_on_to_its_end(acme: Actor, new_server: NewSe
         async for chunk in chunks:
             body += chunk
     assert await ending == 0
-    events = read_sse(body)
-    assert events[-1][1] == "[DONE]"
-    assert all(data["type"] == "delta" for _, data in events[:-1])
+    return [data for _, data in read_sse(body)]
+
+
+async def test_an_sse_response_goes_on_to_its_end(acme: Actor, new_server: NewServer) -> None:
+    events = await stop_in_the_middle_of_a_stream(await in_thread(new_server), acme)
+    assert events[-1] == "[DONE]"
+    assert all(data["type"] == "delta" for data in events[:-1])
     stored = await in_thread(lambda: Reply.objects.for_tenant(acme.tenant_id).get())
     assert stored.state == Reply.State.DONE
 
@@ -77,21 +82,7 @@ async def test_a_reply_that_takes_longer_is_handed_over_with_no_try_spent(acme: 
 async def test_the_sse_response_of_a_reply_that_is_handed_over_ends_with_an_error(
     acme: Actor, new_server: NewServer
 ) -> None:
-    server = await in_thread(new_server, DRAIN_SECONDS="0.5")
-    acme.base = server.http
-    conversation = await in_thread(acme.new_conversation)
-    address = f"{server.http}/api/v1/customer/conversations/{conversation}/messages"
-    async with (
-        httpx.AsyncClient(headers={"Authorization": f"Bearer {acme.customer_key}"}, timeout=30) as client,
-        client.stream("POST", address, json={"message": SLOW}) as response,
-    ):
-        chunks = response.aiter_raw()
-        body = await anext(chunks)
-        ending = asyncio.create_task(asyncio.to_thread(server.terminate))
-        async for chunk in chunks:
-            body += chunk
-    assert await ending == 0
-    events = [data for _, data in read_sse(body)]
+    events = await stop_in_the_middle_of_a_stream(await in_thread(new_server, DRAIN_SECONDS="0.5"), acme)
     assert events[-1] == "[DONE]"
     assert events[-2]["type"] == "error"
 
