@@ -15,6 +15,7 @@ from django.urls import reverse
 
 from chats import people
 from chats.admin_transcript import read_transcript
+from chats.changes import change_chat
 from chats.deletion import delete_chat
 from chats.models import Chat, Message
 from lexicon.errors import ApiError
@@ -94,7 +95,7 @@ class ChatPage(admin.ModelAdmin):
         text = request.POST.get("text", "").replace("\r\n", "\n")
         wanted = request.POST.get("do", "")
         if wanted in CHANGES:
-            changed = people.change_status(tenant_id=chat.tenant_id, chat_id=chat.id, status=wanted)
+            changed = change_chat(tenant_id=chat.tenant_id, chat_id=chat.id, status=wanted)
             self.log_change(request, chat, f"Status: {wanted}.")
             self.message_user(request, CHANGES[wanted][1], messages.SUCCESS)
             # Whoever was typing goes on typing.
@@ -104,7 +105,7 @@ class ChatPage(admin.ModelAdmin):
     def _answer(self, request: HttpRequest, chat: Chat, text: str) -> HttpResponse:
         if problem := text_problem(text, longest=chat.tenant.reply_max_characters):
             return self._page(request, chat, text=text, problem=f"Your answer was not sent. It {problem}.")
-        chat = people.change_status(tenant_id=chat.tenant_id, chat_id=chat.id, status=Chat.Status.ESCALATED)
+        chat = change_chat(tenant_id=chat.tenant_id, chat_id=chat.id, status=Chat.Status.ESCALATED)
         message = _post_when_silent(chat, text, _author(request))
         if message is None:
             problem = "Your answer was not sent: the agent has not stopped writing yet. Try again in a few seconds."

@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from chats import wake
 from chats.chats import open_chat
-from chats.models import Chat, Reply
-from chats.queue import drop_queued
+from chats.models import Chat
+from chats.queue import drop_queued, running
 
 
 @transaction.atomic
@@ -26,8 +26,7 @@ def change_chat(*, tenant_id: uuid.UUID, chat_id: object, status: str | None = N
         fields["status"] = status
         if status == Chat.Status.ESCALATED:
             drop_queued(chat)
-            running = Reply.objects.for_tenant(tenant_id).filter(chat=chat, state=Reply.State.RUNNING)
-            running.update(stop_requested=True)
+            running(chat).update(stop_requested=True)
         wake.after_commit(chat.id, owner_asked=True)
     if fields:
         fields["updated_at"] = timezone.now()

@@ -11,7 +11,7 @@ from django.utils import timezone
 from chats import wake
 from chats.chats import open_chat
 from chats.models import Chat, Checkpoint, Connection, Message, Process, Reply
-from chats.queue import drop_queued
+from chats.queue import drop_queued, running
 from lexicon.errors import CHAT_IN_USE, ApiError
 
 
@@ -29,7 +29,7 @@ def delete_chat(*, tenant_id: uuid.UUID, chat_id: object, force: bool = False) -
         raise ApiError(CHAT_IN_USE)
     now = timezone.now()
     drop_queued(chat, begun_too=True)
-    if Reply.objects.for_tenant(tenant_id).filter(chat=chat, state=Reply.State.RUNNING).update(stop_requested=True):
+    if running(chat).update(stop_requested=True):
         Chat.objects.for_tenant(tenant_id).filter(id=chat.id).update(deleted_at=now)
     else:
         do_remove(chat)

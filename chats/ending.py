@@ -12,7 +12,7 @@ from django.utils import timezone
 from chats import wake
 from chats.deletion import do_remove
 from chats.models import Chat, Checkpoint, Message, Reply
-from chats.queue import claim_next, drop_queued
+from chats.queue import claim_next, drop_queued, running
 from tenants import credits
 
 
@@ -106,5 +106,4 @@ def _ended_before(chat: Chat | None, replies: Any, process_id: uuid.UUID | None)
         return Ended(stands=True)
     if not replies.exclude(state__in=Reply.OPEN).exists():
         return Ended(stands=False)
-    running = Reply.objects.for_tenant(chat.tenant_id).filter(chat=chat, state=Reply.State.RUNNING, owner_id=process_id)
-    return Ended(stands=True, status=chat.status, next_reply=running.first())
+    return Ended(stands=True, status=chat.status, next_reply=running(chat).filter(owner_id=process_id).first())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import uuid
 from collections.abc import Callable
@@ -14,9 +13,8 @@ from django.utils import timezone
 from rest_framework.request import Request
 
 from chats.models import IdempotencyRecord
-from chats.posting import sorted_deeply
 from lexicon.errors import IDEMPOTENCY_CONFLICT, INVALID_REQUEST, ApiError
-from lexicon.payload import write_json
+from lexicon.payload import fingerprint, write_json
 
 #: How long an answer is remembered (CONTRACT: 24 h).
 _KEPT = timedelta(hours=24)
@@ -42,7 +40,7 @@ def create_once(request: Request, tenant_id: uuid.UUID, create: Callable[[], dic
     if key is None:
         return create()
     route = f"{request.method} {request.path.rstrip('/')}"
-    digest = hashlib.sha256(write_json([route, sorted_deeply(dict(request.data))])).hexdigest()
+    digest = fingerprint([route, dict(request.data)])
     records = IdempotencyRecord.objects.for_tenant(tenant_id).filter(key=key)
     while True:
         records.filter(created_at__lte=timezone.now() - _KEPT).delete()

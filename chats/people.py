@@ -5,18 +5,12 @@ from __future__ import annotations
 import uuid
 
 from django.db import transaction
-from django.db.models import QuerySet
 from django.utils import timezone
 
 from chats import wake
-from chats.changes import change_chat
 from chats.chats import open_chat
-from chats.models import Chat, Message, Reply
-
-
-def change_status(*, tenant_id: uuid.UUID, chat_id: uuid.UUID, status: str) -> Chat:
-    """Hand a chat to a person ("escalated"), back to the agent ("active"), or close it ("closed")."""
-    return change_chat(tenant_id=tenant_id, chat_id=chat_id, status=status)
+from chats.models import Chat, Message
+from chats.queue import running
 
 
 @transaction.atomic
@@ -26,7 +20,7 @@ def post_person_reply(*, tenant_id: uuid.UUID, chat_id: uuid.UUID, content: str,
     The chat must have been handed to a person before, or the agent might go on answering.
     """
     chat = open_chat(tenant_id=tenant_id, chat_id=chat_id, locked=True)
-    if _running(chat).exists():
+    if running(chat).exists():
         return None
     now = timezone.now()
     message = Message.objects.create(
@@ -44,7 +38,3 @@ def post_person_reply(*, tenant_id: uuid.UUID, chat_id: uuid.UUID, content: str,
     )
     wake.after_commit(chat.id)
     return message
-
-
-def _running(chat: Chat) -> QuerySet[Reply]:
-    return Reply.objects.for_tenant(chat.tenant_id).filter(chat=chat, state=Reply.State.RUNNING)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +21,7 @@ from lexicon.errors import (
     ErrorKind,
     invalid,
 )
-from lexicon.payload import MAX_BYTES, check_metadata, text_problem, write_json
+from lexicon.payload import MAX_BYTES, check_metadata, fingerprint, text_problem
 from tenants import credits
 from tenants.limits import user_windows
 from tenants.models import EndUser, Tenant
@@ -39,7 +38,7 @@ class Draft:
     @property
     def digest(self) -> str:
         """SHA-256 of content and metadata: what makes two drafts of one client_message_id the same."""
-        return hashlib.sha256(write_json([self.content, sorted_deeply(self.metadata)])).hexdigest()
+        return fingerprint([self.content, self.metadata])
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +57,6 @@ def read_draft(content: object, metadata: object, client_message_id: str | None,
     if problem := text_problem(content, longest=MAX_BYTES):
         raise invalid(**{name: problem})
     return Draft(str(content), check_metadata(metadata), client_message_id)
-
-
-def sorted_deeply(value: Any) -> Any:
-    """`value` with the keys of every object in order."""
-    if isinstance(value, dict):
-        return {key: sorted_deeply(value[key]) for key in sorted(value)}
-    if isinstance(value, list):
-        return [sorted_deeply(item) for item in value]
-    return value
 
 
 @transaction.atomic

@@ -26,7 +26,6 @@ _DEAD_KEPT = timedelta(days=1)
 class Opened:
     """A socket that may talk."""
 
-    connection_id: uuid.UUID
     key: ApiKey
     chat: Chat
     user: EndUser
@@ -73,7 +72,7 @@ def open_connection(*, parameters: Parameters, connection_id: uuid.UUID, process
         Connection.objects.create(
             id=connection_id, process_id=process_id, tenant_id=key.tenant_id, chat=chat, user=user, key=key
         )
-    return Opened(connection_id, key, chat, user, created, after, by_token=not parameters.raw_key)
+    return Opened(key, chat, user, created, after, by_token=not parameters.raw_key)
 
 
 def do_close_connection(connection_id: uuid.UUID) -> None:

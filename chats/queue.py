@@ -1,14 +1,19 @@
-"""Which reply of a chat comes next? All of this needs the chat's lock."""
+"""Which reply of a chat is written, and which comes next? All of this needs the chat's lock."""
 
 from __future__ import annotations
 
 import uuid
 
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from chats.models import Chat, Reply
 from tenants import credits
+
+
+def running(chat: Chat) -> QuerySet[Reply]:
+    """The reply that is being written, as a query of at most one row."""
+    return Reply.objects.for_tenant(chat.tenant_id).filter(chat=chat, state=Reply.State.RUNNING)
 
 
 def claim_next(chat: Chat, process_id: uuid.UUID) -> Reply | None:

@@ -14,7 +14,7 @@ from django.utils import timezone
 from chats import wake
 from chats.ending import Outcome, end_reply
 from chats.models import Chat, Checkpoint, Process, Reply
-from chats.queue import claim_next
+from chats.queue import claim_next, running
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,6 @@ class Orphan:
     tenant_id: uuid.UUID
     chat_id: uuid.UUID
     reply_id: uuid.UUID
-    #: Whether it waits in the queue; else its process died while it ran.
-    queued: bool
 
 
 def find_orphans(*, process_id: uuid.UUID, dead_owners_too: bool) -> list[Orphan]:
@@ -34,16 +32,13 @@ def find_orphans(*, process_id: uuid.UUID, dead_owners_too: bool) -> list[Orphan
     A process never counts itself as dead.
     """
     replies = Reply.objects.all_tenants()
-    running = replies.filter(chat=OuterRef("chat"), state=Reply.State.RUNNING)
-    orphaned: Any = Q(state=Reply.State.QUEUED) & ~Exists(running)
+    beside = replies.filter(chat=OuterRef("chat"), state=Reply.State.RUNNING)
+    orphaned: Any = Q(state=Reply.State.QUEUED) & ~Exists(beside)
     if dead_owners_too:
         dead = Q(owner=None) | ~Exists(Process.objects.living().filter(id=OuterRef("owner")))
         orphaned |= Q(state=Reply.State.RUNNING) & ~Q(owner_id=process_id) & dead
     found = replies.filter(orphaned, state__in=Reply.OPEN).order_by("created_at")
-    return [
-        Orphan(tenant_id, chat_id, reply_id, state == Reply.State.QUEUED)
-        for tenant_id, chat_id, reply_id, state in found.values_list("tenant_id", "chat_id", "id", "state")[:100]
-    ]
+    return [Orphan(*row) for row in found.values_list("tenant_id", "chat_id", "id")[:100]]
 
 
 @transaction.atomic
@@ -57,8 +52,7 @@ def adopt(*, orphan: Orphan, process_id: uuid.UUID) -> Reply | None:
     chat = chats.filter(id=orphan.chat_id).first()
     if chat is None:
         return None
-    replies = Reply.objects.for_tenant(orphan.tenant_id).filter(chat=chat, state=Reply.State.RUNNING)
-    reply = replies.select_for_update(no_key=True).first()
+    reply = running(chat).select_for_update(no_key=True).first()
     if reply is None:
         adopted = claim_next(chat, process_id)
         if adopted is None:
@@ -72,7 +66,7 @@ def adopt(*, orphan: Orphan, process_id: uuid.UUID) -> Reply | None:
         return _end_for_the_dead(reply, Reply.State.STOPPED, process_id)
     if reply.tries >= Reply.MAX_TRIES:
         return _end_for_the_dead(reply, Reply.State.FAILED, process_id)
-    replies.filter(id=reply.id).update(
+    running(chat).filter(id=reply.id).update(
         epoch=F("epoch") + 1, tries=F("tries") + 1, owner_id=process_id, started_at=timezone.now()
     )
     reply.refresh_from_db(from_queryset=Reply.objects.for_tenant(orphan.tenant_id))
@@ -129,10 +123,10 @@ def hand_over(*, tenant_id: uuid.UUID, chat_id: uuid.UUID, reply_id: uuid.UUID, 
 
 def request_stop(*, tenant_id: uuid.UUID, chat_id: uuid.UUID, reply_id: uuid.UUID | None = None) -> None:
     """Ask the owner of the chat's running reply (only of `reply_id`, if given) to stop; nothing happens without one."""
-    running = Reply.objects.for_tenant(tenant_id).filter(chat_id=chat_id, state=Reply.State.RUNNING)
+    asked = Reply.objects.for_tenant(tenant_id).filter(chat_id=chat_id, state=Reply.State.RUNNING)
     if reply_id is not None:
-        running = running.filter(id=reply_id)
-    if running.update(stop_requested=True):
+        asked = asked.filter(id=reply_id)
+    if asked.update(stop_requested=True):
         wake.after_commit(chat_id, owner_asked=True)
 
 

@@ -40,10 +40,7 @@ class ChatViewSet(KeyedViewSet):
 
     def list(self, request: Request) -> Response:
         """List the chats of the user that `user_id` names or, without it, of the tenant."""
-        user_id = request.query_params.get("user_id")
-        if user_id is not None and text_problem(user_id, longest=255, blank=True):
-            raise ApiError(USER_NOT_FOUND)
-        return self._list(request, user_id)
+        return self._list(request, request.query_params.get("user_id"))
 
     def partial_update(self, request: Request, chat_id: str) -> Response:
         """Change the title, the metadata or the status of a chat."""
@@ -60,10 +57,7 @@ class ChatViewSet(KeyedViewSet):
 
     def of_user(self, request: Request, user_id: str) -> Response:
         """List the chats of a user."""
-        user_id = _raw_user_id(request, user_id)
-        if text_problem(user_id, longest=255, blank=True):
-            raise ApiError(USER_NOT_FOUND)
-        return self._list(request, user_id)
+        return self._list(request, _raw_user_id(request, user_id))
 
     def retrieve(self, request: Request, chat_id: str) -> Response:
         """One chat."""
@@ -99,6 +93,8 @@ class ChatViewSet(KeyedViewSet):
         return Response({"token": token, "expires_at": expires_at}, status=201, headers={"Cache-Control": "no-store"})
 
     def _list(self, request: Request, user_id: str | None) -> Response:
+        if user_id is not None and text_problem(user_id, longest=255, blank=True):
+            raise ApiError(USER_NOT_FOUND)
         offset, limit, descending = fields.read_page(request.query_params, default_order="desc")
         page = list_chats(
             tenant_id=self.key.tenant_id, user_id=user_id, offset=offset, limit=limit, descending=descending

@@ -15,13 +15,15 @@ from typing import ParamSpec, TypeVar
 
 from django.db import InterfaceError, OperationalError, connections
 
-from lexicon.errors import unavailable
+from lexicon.errors import SERVICE_UNAVAILABLE, ApiError, unavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 #: Threads for database work: enough that a slow query does not hold up the rest, few enough for a small pool.
 THREADS = 8
+#: Seconds between two questions to a database that does not answer.
+RETRY_SECONDS = 0.5
 
 _pool = ThreadPoolExecutor(THREADS, thread_name_prefix="database")
 
@@ -32,6 +34,17 @@ async def in_thread(unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
     Raises what `unit` raises, but ApiError SERVICE_UNAVAILABLE where the database does not answer.
     """
     return await asyncio.get_running_loop().run_in_executor(_pool, lambda: _run(unit, *args, **kwargs))
+
+
+async def in_thread_until_answered(unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """As `in_thread`, asking again for as long as the database does not answer."""
+    while True:
+        try:
+            return await in_thread(unit, *args, **kwargs)
+        except ApiError as error:
+            if error.kind is not SERVICE_UNAVAILABLE:
+                raise
+            await asyncio.sleep(RETRY_SECONDS)
 
 
 def _run(unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

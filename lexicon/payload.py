@@ -7,6 +7,7 @@ and on integers beyond 64 bits, recursive code on deep nesting.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -27,6 +28,11 @@ _TWO_TO_63 = 2.0**63
 def write_json(value: Any) -> bytes:
     """`value` as compact UTF-8 JSON; datetimes as ISO 8601 UTC with `Z`, microseconds left out when zero."""
     return orjson.dumps(value, option=orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC)
+
+
+def fingerprint(value: Any) -> str:
+    """SHA-256 of a JSON value, whatever the order of its objects' keys: what makes two requests the same."""
+    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def read_json(raw: bytes | str) -> Any:

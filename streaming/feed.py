@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from chats.following import Running, Standing, read_standing
 from chats.models import Message
-from lexicon.database import in_thread
+from lexicon.database import in_thread_until_answered
 from lexicon.errors import CHAT_DELETED, INTERNAL_ERROR, ApiError
 from streaming import wire
 from streaming.follower import Follower, Token
@@ -24,9 +24,6 @@ from streaming.live import LiveText
 from streaming.replay import replay
 
 logger = logging.getLogger(__name__)
-
-#: How long to wait, in seconds, before the database is asked again after it did not answer.
-RETRY_SECONDS = 0.5
 
 
 @dataclass(slots=True)
@@ -109,13 +106,7 @@ class ChatFeed:
             while self._stale:
                 self._stale = False
                 joining, self._joining = self._joining, []
-                try:
-                    standing = await in_thread(read_standing, chat_id=self.chat_id, after=self._cursor)
-                except ApiError:
-                    self._stale = True
-                    await asyncio.sleep(RETRY_SECONDS)
-                    self._joining = joining + self._joining
-                    continue
+                standing = await in_thread_until_answered(read_standing, chat_id=self.chat_id, after=self._cursor)
                 self._apply(standing, joining)
         except Exception:
             logger.exception("the feed of chat %s failed; its sockets are closed", self.chat_id)

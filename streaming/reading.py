@@ -10,15 +10,11 @@ from typing import Any, Final
 
 from django.conf import settings
 
-from chats.following import ReplyStanding, read_reply
+from chats.following import read_reply
 from chats.models import Reply
-from lexicon.database import in_thread
-from lexicon.errors import ApiError
+from lexicon.database import in_thread_until_answered
 from streaming.hub import Hub
 from streaming.live import LiveText, cut
-
-#: Seconds until the database is asked again after it did not answer.
-RETRY_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +61,7 @@ async def read_aloud(hub: Hub, reply: Reply, *, first: int = 0) -> AsyncGenerato
                 if live.outcome is not None:
                     yield _finish(live.outcome.state, live.outcome.metadata)
                     return
-            standing = await _standing(reply)
+            standing = await in_thread_until_answered(read_reply, tenant_id=reply.tenant_id, reply_id=reply.id)
             if standing is None:
                 yield Finished(_DELETED)
                 return
@@ -97,14 +93,6 @@ async def _live_pieces(live: LiveText, index: int) -> AsyncGenerator[str | Silen
             return
         if not await live.wait(index, settings.PING_SECONDS):
             yield SILENCE
-
-
-async def _standing(reply: Reply) -> ReplyStanding | None:
-    while True:
-        try:
-            return await in_thread(read_reply, tenant_id=reply.tenant_id, reply_id=reply.id)
-        except ApiError:
-            await asyncio.sleep(RETRY_SECONDS)
 
 
 def _finish(state: str, metadata: dict[str, Any]) -> Finished:

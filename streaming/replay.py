@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import AsyncGenerator
 
 from chats.following import read_messages
-from lexicon.database import in_thread
-from lexicon.errors import ApiError
+from lexicon.database import in_thread_until_answered
 from streaming import wire
 
 #: Most messages that are told; the rest is the history (CONTRACT, guarantee 3).
 MOST = 500
 #: Messages read at once, so that a client that reads slowly holds few of them in memory.
 _PAGE = 50
-#: Seconds until the database is asked again after it did not answer.
-_RETRY_SECONDS = 0.5
 
 
 async def replay(*, tenant_id: uuid.UUID, chat_id: uuid.UUID, after: int, upto: int) -> AsyncGenerator[str, None]:
@@ -24,13 +20,9 @@ async def replay(*, tenant_id: uuid.UUID, chat_id: uuid.UUID, after: int, upto: 
     last = min(after + MOST, upto)
     told = after
     while told < last:
-        try:
-            messages = await in_thread(
-                read_messages, tenant_id=tenant_id, chat_id=chat_id, after=told, upto=min(told + _PAGE, last)
-            )
-        except ApiError:
-            await asyncio.sleep(_RETRY_SECONDS)
-            continue
+        messages = await in_thread_until_answered(
+            read_messages, tenant_id=tenant_id, chat_id=chat_id, after=told, upto=min(told + _PAGE, last)
+        )
         if not messages:
             return  # The chat is gone, and the feed says so.
         for message in messages:

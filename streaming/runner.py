@@ -6,27 +6,19 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
 
 from agents.contract import AgentFailure
 from chats import takeover
 from chats.ending import Ended, Outcome, end_reply
 from chats.history import prepare
 from chats.models import Reply
-from lexicon.database import in_thread
-from lexicon.errors import SERVICE_UNAVAILABLE, ApiError
+from lexicon.database import in_thread_until_answered
 from streaming.heartbeat import Lease
 from streaming.live import LiveText
 from streaming.pump import Pump
 from streaming.speech import Speech
 
 logger = logging.getLogger(__name__)
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-#: Seconds between two tries while the database does not answer.
-RETRY_SECONDS = 0.5
 
 
 class Fenced(Exception):
@@ -67,6 +59,8 @@ class Runner:
 
     async def run(self) -> Reply | None:
         """Write the reply and store its end; the reply this process writes next in the chat, if any.
+
+        However long the database is away: a reply does not fail of that.
 
         Cancelled, it leaves the reply as it is, for the caller to hand over.
         """
@@ -117,7 +111,7 @@ class Runner:
         return speech.outcome(Reply.State.DONE)
 
     async def _speak(self, speech: Speech) -> None:
-        prepared = await self._ask(prepare, tenant_id=self.reply.tenant_id, reply_id=self.reply.id)
+        prepared = await in_thread_until_answered(prepare, tenant_id=self.reply.tenant_id, reply_id=self.reply.id)
         if prepared is None:
             raise Fenced
         pump = Pump(self._push)
@@ -146,7 +140,7 @@ class Runner:
         await self._lease.renewed()
         lapses = self._lease.lapses
         reply = self.reply
-        if not await self._ask(
+        if not await in_thread_until_answered(
             takeover.stands,
             tenant_id=reply.tenant_id,
             reply_id=reply.id,
@@ -158,7 +152,7 @@ class Runner:
 
     async def _end(self, outcome: Outcome) -> Ended:
         reply = self.reply
-        return await self._ask(
+        return await in_thread_until_answered(
             end_reply,
             tenant_id=reply.tenant_id,
             chat_id=reply.chat_id,
@@ -167,13 +161,3 @@ class Runner:
             outcome=outcome,
             process_id=self._claims_for(),
         )
-
-    async def _ask(self, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What the database answers, however long it is away: a reply does not fail of that."""
-        while True:
-            try:
-                return await in_thread(unit, *args, **kwargs)
-            except ApiError as error:
-                if error.kind is not SERVICE_UNAVAILABLE:
-                    raise
-                await asyncio.sleep(RETRY_SECONDS)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from functools import wraps
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.views.decorators.csrf import csrf_exempt
@@ -27,53 +29,59 @@ from streaming.reading import Finished, read_aloud
 from tenants.middleware import caller
 from tenants.models import ApiKey
 
+View = Callable[[HttpRequest, ApiKey, str], Awaitable[HttpResponseBase]]
+
 #: Seconds between two writes: the seeds' client parses each read by itself, so events must not run together.
 _APART = 0.002
 
 
-@csrf_exempt
-async def conversation_messages(request: HttpRequest, conversation_id: str) -> HttpResponseBase:
+def _for_customers(*methods: str) -> Callable[[View], Any]:
+    """A view that nobody enters without a customer key, or by another method; what it raises is answered."""
+
+    def frame(view: View) -> Any:
+        @csrf_exempt
+        @wraps(view)
+        async def run(request: HttpRequest, conversation_id: str) -> HttpResponseBase:
+            try:
+                key = caller(request)
+                if request.method not in methods:
+                    raise ApiError(METHOD_NOT_ALLOWED, f"The method {request.method} is not allowed here")
+                return await view(request, key, conversation_id)
+            except Exception as exception:
+                response = error_response(request, error_of(exception))
+                if response.status_code == 405:
+                    response["Allow"] = ", ".join(methods)
+                return response
+
+        return run
+
+    return frame
+
+
+@_for_customers("GET", "POST", "HEAD")
+async def conversation_messages(request: HttpRequest, key: ApiKey, conversation_id: str) -> HttpResponseBase:
     """POST a message and stream its reply, or GET the history."""
-    try:
-        if request.method == "POST":
-            return await _post(request, conversation_id)
-        if request.method in ("GET", "HEAD"):
-            return await in_thread(conversation_history, caller(request), conversation_id)
-        caller(request)
-        raise ApiError(METHOD_NOT_ALLOWED, f"The method {request.method} is not allowed here")
-    except Exception as exception:
-        response = error_response(request, error_of(exception))
-        if response.status_code == 405:
-            response["Allow"] = "GET, POST, HEAD"
-        return response
+    if request.method == "POST":
+        return await _post(request, key, conversation_id)
+    return await in_thread(conversation_history, key, conversation_id)
 
 
-@csrf_exempt
-async def conversation_stream(request: HttpRequest, conversation_id: str) -> HttpResponseBase:
+@_for_customers("GET")
+async def conversation_stream(request: HttpRequest, key: ApiKey, conversation_id: str) -> HttpResponseBase:
     """The reply in flight, from its beginning or after the event that Last-Event-ID names; 204 where none is."""
-    try:
-        key = caller(request)
-        if request.method != "GET":
-            raise ApiError(METHOD_NOT_ALLOWED, f"The method {request.method} is not allowed here")
-        asked = _read_stream_id(request.GET.get("stream"))
-        after = _read_event_id(request.headers.get("Last-Event-ID"))
-        reply = await in_thread(
-            find_open_reply,
-            tenant_id=key.tenant_id,
-            conversation_id=conversation_id,
-            reply_id=asked[0] if asked else None,
-        )
-        if reply is None:
-            return HttpResponse(status=204)
-        # What its reader has of an older try is of no use: the new one is told from its beginning.
-        restarted = asked is not None and asked[1] != reply.epoch
-        events = _events(engine(), reply, after=0 if restarted else after, restarted=restarted)
-        return _stream(events, reply)
-    except Exception as exception:
-        response = error_response(request, error_of(exception))
-        if response.status_code == 405:
-            response["Allow"] = "GET"
-        return response
+    asked = _read_stream_id(request.GET.get("stream"))
+    after = _read_event_id(request.headers.get("Last-Event-ID"))
+    reply = await in_thread(
+        find_open_reply,
+        tenant_id=key.tenant_id,
+        conversation_id=conversation_id,
+        reply_id=asked[0] if asked else None,
+    )
+    if reply is None:
+        return HttpResponse(status=204)
+    # What its reader has of an older try is of no use: the new one is told from its beginning.
+    restarted = asked is not None and asked[1] != reply.epoch
+    return _stream(_events(engine(), reply, after=0 if restarted else after, restarted=restarted), reply)
 
 
 def _read_stream_id(text: str | None) -> tuple[uuid.UUID, int] | None:
@@ -82,21 +90,27 @@ def _read_stream_id(text: str | None) -> tuple[uuid.UUID, int] | None:
         return None
     reply_id, _, epoch = text.partition(":")
     parsed = parse_id(reply_id)
-    if parsed is None or not (epoch.isascii() and epoch.isdecimal()):
+    number = _read_number(epoch)
+    if parsed is None or number is None:
         raise invalid(stream="must be an X-Stream-Id")
-    return parsed, int(epoch)
+    return parsed, number
 
 
 def _read_event_id(text: str | None) -> int:
     if text is None:
         return 0
-    if not (text.isascii() and text.isdecimal()) or len(text) > 10:
+    number = _read_number(text)
+    if number is None:
         raise invalid(**{"Last-Event-ID": "must be the id of an event, an integer"})
-    return int(text)
+    return number
 
 
-async def _post(request: HttpRequest, conversation_id: str) -> StreamingHttpResponse:
-    key = caller(request)
+def _read_number(text: str) -> int | None:
+    # Python refuses to read an integer of thousands of digits; no number here has more than ten.
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 10 else None
+
+
+async def _post(request: HttpRequest, key: ApiKey, conversation_id: str) -> StreamingHttpResponse:
     if request.content_type != "application/json":
         raise ApiError(UNSUPPORTED_MEDIA_TYPE)
     # A repeat of the same key follows the reply in flight, or is told the stored one.

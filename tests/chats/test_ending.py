@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
+from chats.changes import change_chat
 from chats.deletion import delete_chat
 from chats.models import Chat, Checkpoint, Message, Reply
-from chats.people import change_status, post_person_reply
+from chats.people import post_person_reply
 from chats.posting import Posted
 from chats.takeover import request_stop
 from tenants.credits import do_grant
@@ -160,7 +161,7 @@ def test_a_stop_reaches_only_the_reply_that_runs(post: Post, chat: Chat) -> None
 def test_a_person_waits_for_the_running_reply_to_end(post: Post, chat: Chat) -> None:
     reply = post().reply
     assert reply is not None
-    change_status(tenant_id=chat.tenant_id, chat_id=chat.id, status=Chat.Status.ESCALATED)
+    change_chat(tenant_id=chat.tenant_id, chat_id=chat.id, status=Chat.Status.ESCALATED)
     said = {"tenant_id": chat.tenant_id, "chat_id": chat.id, "content": "Hello, this is Sam", "author_name": "Sam"}
     assert post_person_reply(**said) is None
     end(reply, state=Reply.State.STOPPED)
@@ -173,6 +174,6 @@ def test_a_person_waits_for_the_running_reply_to_end(post: Post, chat: Chat) -> 
 def test_only_handing_a_chat_to_a_person_stops_its_reply(post: Post, chat: Chat, status: str) -> None:
     reply = post().reply
     assert reply is not None
-    change_status(tenant_id=chat.tenant_id, chat_id=chat.id, status=status)
+    change_chat(tenant_id=chat.tenant_id, chat_id=chat.id, status=status)
     reply.refresh_from_db()
     assert not reply.stop_requested

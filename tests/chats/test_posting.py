@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from chats.changes import change_chat
 from chats.chats import do_create_chat
 from chats.models import Chat, Message, Reply
-from chats.people import change_status
 from chats.posting import Posted
 from lexicon.errors import ApiError
 from tenants.credits import do_grant
@@ -146,13 +146,13 @@ def test_a_message_reserves_one_credit_of_a_metered_tenant(post: Post, acme: Act
 
 def test_an_escalated_chat_takes_messages_without_reply_or_credit(post: Post, acme: Actor, chat: Chat) -> None:
     do_grant(tenant_id=acme.tenant_id, amount=1)
-    change_status(tenant_id=acme.tenant_id, chat_id=chat.id, status=Chat.Status.ESCALATED)
+    change_chat(tenant_id=acme.tenant_id, chat_id=chat.id, status=Chat.Status.ESCALATED)
     assert post().reply is None
     assert Account.objects.get(tenant_id=acme.tenant_id).reserved == 0
 
 
 def test_a_message_to_a_closed_chat_opens_it(post: Post, chat: Chat) -> None:
-    change_status(tenant_id=chat.tenant_id, chat_id=chat.id, status=Chat.Status.CLOSED)
+    change_chat(tenant_id=chat.tenant_id, chat_id=chat.id, status=Chat.Status.CLOSED)
     assert post().reply is not None
     chat.refresh_from_db()
     assert chat.status == Chat.Status.ACTIVE

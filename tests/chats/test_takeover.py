@@ -5,9 +5,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 
+from chats.changes import change_chat
 from chats.deletion import delete_chat
 from chats.models import Chat, Checkpoint, Message, Reply
-from chats.people import change_status
 from chats.posting import Posted
 from chats.takeover import Orphan, Said, adopt, do_checkpoint, find_orphans, hand_over, request_stop, stands
 from tests.chats.conftest import die, end
@@ -16,7 +16,7 @@ Post = Callable[..., Posted]
 
 
 def orphan_of(reply: Reply) -> Orphan:
-    return Orphan(reply.tenant_id, reply.chat_id, reply.id, queued=reply.state == Reply.State.QUEUED)
+    return Orphan(reply.tenant_id, reply.chat_id, reply.id)
 
 
 def started(post: Post) -> Reply:
@@ -138,7 +138,7 @@ def test_a_reply_that_began_before_it_was_handed_over_ends_as_stopped_when_its_c
 ) -> None:
     reply, second = started(post), started(post)
     hand_over(tenant_id=reply.tenant_id, chat_id=reply.chat_id, reply_id=reply.id, epoch=1)
-    change_status(tenant_id=chat.tenant_id, chat_id=chat.id, status=Chat.Status.ESCALATED)
+    change_chat(tenant_id=chat.tenant_id, chat_id=chat.id, status=Chat.Status.ESCALATED)
     second.refresh_from_db()
     assert second.state == Reply.State.DROPPED
     reply.refresh_from_db()

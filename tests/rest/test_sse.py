@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable
 
 import pytest
 
-from chats.people import change_status
+from chats.changes import change_chat
 from lexicon.database import in_thread
 from streaming.sse import _paced
 from tests.cast import Actor
@@ -251,7 +251,7 @@ def test_a_reply_that_escalates_says_so_after_its_text(shop: Actor) -> None:
 def test_in_an_escalated_conversation_a_message_is_saved_and_gets_the_status(shop: Actor) -> None:
     conversation_id = shop.new_conversation()
     path = f"/{conversation_id}/messages"
-    change_status(tenant_id=shop.tenant_id, chat_id=uuid.UUID(conversation_id), status="escalated")
+    change_chat(tenant_id=shop.tenant_id, chat_id=uuid.UUID(conversation_id), status="escalated")
     answer = shop.customer("POST", path, json={"message": "anybody there?"})
     assert answer.status_code == 200
     assert answer.content == b'id: 1\ndata: {"type":"status","status":"escalated"}\n\nid: 2\ndata: [DONE]\n\n'
@@ -263,7 +263,7 @@ def test_in_an_escalated_conversation_a_message_is_saved_and_gets_the_status(sho
 def test_in_an_escalated_conversation_nothing_is_charged(live: NewActor) -> None:
     acme = live("Acme", model="builtin", credits=0)
     conversation_id = acme.new_conversation()
-    change_status(tenant_id=acme.tenant_id, chat_id=uuid.UUID(conversation_id), status="escalated")
+    change_chat(tenant_id=acme.tenant_id, chat_id=uuid.UUID(conversation_id), status="escalated")
     answer = acme.customer("POST", f"/{conversation_id}/messages", json={"message": "hi"})
     assert read_sse(answer.content)[0][1] == ESCALATED
 
@@ -271,6 +271,6 @@ def test_in_an_escalated_conversation_nothing_is_charged(live: NewActor) -> None
 def test_handed_back_it_is_answered_again(shop: Actor) -> None:
     conversation_id = shop.new_conversation()
     for status in ("escalated", "active"):
-        change_status(tenant_id=shop.tenant_id, chat_id=uuid.UUID(conversation_id), status=status)
+        change_chat(tenant_id=shop.tenant_id, chat_id=uuid.UUID(conversation_id), status=status)
     answer = shop.customer("POST", f"/{conversation_id}/messages", json={"message": "hello"})
     assert read_sse(answer.content)[0][1]["type"] == "delta"

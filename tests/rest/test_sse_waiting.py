@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from django.conf import settings
 
+from chats.changes import change_chat
 from chats.models import Message
-from chats.people import change_status
 from lexicon.database import in_thread
 from tests.cast import Actor
 from tests.client import script
@@ -109,7 +109,7 @@ async def test_a_post_that_waits_when_it_is_escalated_gets_the_status_and_no_rep
         await first.until_said("one")
         async with posted(acme, conversation_id, "second") as second:
             await in_thread(
-                change_status, tenant_id=acme.tenant_id, chat_id=uuid.UUID(conversation_id), status="escalated"
+                change_chat, tenant_id=acme.tenant_id, chat_id=uuid.UUID(conversation_id), status="escalated"
             )
             assert (await first.finish())[-1] == "[DONE]"
             assert await second.finish() == [{"type": "status", "status": "escalated"}, "[DONE]"]

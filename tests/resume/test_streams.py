@@ -157,6 +157,7 @@ async def test_a_later_try_begins_with_the_news_of_it(customer: Customer, model:
     [
         ({"stream": "x"}, {}, "stream"),
         ({"stream": f"{uuid.uuid4()}"}, {}, "stream"),
+        ({"stream": f"{uuid.uuid4()}:{'9' * 5000}"}, {}, "stream"),
         ({}, {"Last-Event-ID": "x"}, "Last-Event-ID"),
         ({}, {"Last-Event-ID": "-1"}, "Last-Event-ID"),
     ],
