@@ -40,14 +40,14 @@ async def page(request: HttpRequest) -> HttpResponse:
     except ApiError as error:  # The database does not answer.
         return error_response(request, error)
     response = render(request, "chat/page.html", {"name": tenant.name})
-    response["Content-Security-Policy"] = _policy(request.get_host())
+    response["Content-Security-Policy"] = policy(request.get_host())
     response["Cache-Control"] = "no-store"
     return response
 
 
 @require_POST
 async def visit(request: HttpRequest) -> HttpResponse:
-    """A token for the visitor's chat: `{token, chat_id, status}`. With `?new` for a chat made now.
+    """A token for the visitor's chat: `{token, chat_id}`. With `?new` for a chat made now.
 
     Same origin only, as any form of Django's: the page sends its CSRF token in a header.
     """
@@ -70,8 +70,7 @@ def _visit(cookie: str, *, anew: bool) -> tuple[dict[str, Any], str]:
     if chat is None:
         chat = do_create_chat(tenant_id=tenant.id, user_id=user_id, metadata={"source": "page"})
     token, _ = make_token(key=key, chat_id=chat.id, user_id=user_id, ttl_seconds=TOKEN_SECONDS)
-    body = {"token": token, "chat_id": chat.id, "status": chat.status}
-    return body, signing.dumps([user_id, str(chat.id)], salt=_SALT)
+    return {"token": token, "chat_id": chat.id}, signing.dumps([user_id, str(chat.id)], salt=_SALT)
 
 
 def _served() -> tuple[Tenant, ApiKey]:
@@ -104,8 +103,8 @@ def _find_chat(tenant: Tenant, chat_id: str, user_id: str) -> Chat | None:
     return chat if chat.user.external_id == user_id else None
 
 
-def _policy(host: str) -> str:
-    """The Content-Security-Policy: nothing but this server's own files and sockets."""
+def policy(host: str, *, ancestors: str = "'none'") -> str:
+    """The Content-Security-Policy: nothing but this server's own files and sockets; `ancestors` may frame the page."""
     return "; ".join(
         (
             "default-src 'none'",
@@ -114,7 +113,7 @@ def _policy(host: str) -> str:
             # Not every browser counts a WebSocket of the same host as 'self'.
             f"connect-src 'self' ws://{host} wss://{host}",
             "img-src 'self' data:",
-            "frame-ancestors 'none'",
+            f"frame-ancestors {ancestors}",
             "base-uri 'none'",
             "form-action 'self'",
         )

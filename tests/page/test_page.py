@@ -124,6 +124,51 @@ async def test_markdown_is_shown_and_what_could_harm_is_not(visitor: Visitor) ->
     assert requests == []
 
 
+async def test_a_reply_is_rated_and_a_reload_keeps_it(visitor: Visitor) -> None:
+    await visitor.say("hello")
+    up = visitor.page.get_by_role("button", name="A good answer", exact=True)
+    down = visitor.page.get_by_role("button", name="Not a good answer")
+    await up.click()
+    await expect(up).to_have_attribute("aria-pressed", "true")
+    await expect(up).to_be_focused()
+    await down.click()
+    await expect(down).to_have_attribute("aria-pressed", "true")
+    await expect(up).to_have_attribute("aria-pressed", "false")
+    await visitor.page.reload()
+    await expect(down).to_have_attribute("aria-pressed", "true")
+    await down.click()
+    await expect(down).to_have_attribute("aria-pressed", "false")
+
+
+async def test_the_sources_of_a_reply_are_named_and_only_web_addresses_are_links(visitor: Visitor) -> None:
+    sources = [
+        {"id": "1", "title": "Hours <b>", "url": "https://example.com/hours"},
+        {"id": "2", "title": "Harm", "url": "javascript:alert(1)"},
+        {"id": "3", "title": "Lamps"},
+    ]
+    await visitor.say("hello")
+    await expect(visitor.page.locator(".assistant.done .text")).to_have_text("You said: hello")
+
+    def save() -> None:
+        for message in Message.objects.all_tenants().filter(role="assistant"):
+            message.metadata = {**message.metadata, "sources": sources}
+            message.save()
+
+    await in_thread(save)
+    await visitor.page.reload()
+    named = visitor.page.get_by_role("list", name="Sources")
+    await expect(named.get_by_role("listitem")).to_have_text(["Hours <b>", "Harm", "Lamps"])
+    links = await named.locator("a").evaluate_all("all => all.map(a => [a.href, a.rel, a.target])")
+    assert links == [["https://example.com/hours", "noopener noreferrer", "_blank"]]
+
+
+async def test_a_list_written_from_right_to_left_is_shown_so(visitor: Visitor) -> None:
+    await visitor.say(script(say="- أولاً\n- ثانيًا"))
+    marked = visitor.page.locator(".assistant.done .text ul")
+    assert await marked.evaluate("list => getComputedStyle(list).direction") == "rtl"
+    assert await marked.locator("li").first.evaluate("item => getComputedStyle(item).direction") == "rtl"
+
+
 async def test_a_failed_reply_says_so(visitor: Visitor) -> None:
     await visitor.say(script(fail="http-400"))
     await expect(visitor.page.locator(".assistant.failed .note")).to_contain_text("failed")

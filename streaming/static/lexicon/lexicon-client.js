@@ -113,6 +113,9 @@ export class Transcript {
         return this.#token(event);
       case "message_stream_ended":
         return this.#ended(event);
+      case "message_rated":
+        return this.#rated(event);
+      case "connection_established":
       case "chat_status_changed":
         this.status = event.status;
         return null;
@@ -157,11 +160,17 @@ export class Transcript {
       replyTo: event.reply_to,
       content: event.content,
       metadata: event.metadata,
+      rating: event.metadata.rating ?? null,
       stopped: Boolean(event.stopped),
       failed: Boolean(event.failed),
       state: "done",
     });
     return this.#numbered(message, event.sequence);
+  }
+
+  #rated(event) {
+    const message = this.#messages.get(event.message_id);
+    return message ? Object.assign(message, { rating: event.rating }) : null;
   }
 
   #refused(event) {
@@ -184,7 +193,7 @@ export class Transcript {
  * Options: url (of /ws/chat), getToken (async, gives a fresh chat token; an error with `final: true` ends all),
  * and callbacks, none of which is needed:
  *   onChange(message, transcript)  a message is new or has changed
- *   onStatus(status)               the chat was escalated, handed back, closed
+ *   onStatus(status)               how the chat stands (on connecting too): "active", "escalated", "closed"
  *   onState({state, code, delay})  "connecting", "open" (all that was missed is told), "waiting", "closed"
  *   onEvent(event)                 every event, as it came
  * `environment` replaces WebSocket, setTimeout, clearTimeout and random in tests.
@@ -248,6 +257,11 @@ export class LexiconClient {
     this.#tell({ action: "stop", ...(messageId && { message_id: messageId }) });
   }
 
+  /** Say what you think of a reply of the agent: "up", "down", or null to take it back. Only while connected. */
+  rate(messageId, rating) {
+    this.#tell({ action: "rate", message_id: messageId, rating });
+  }
+
   /** Ask whether the server is there; a `pong` event answers. */
   ping() {
     this.#tell({ action: "ping" });
@@ -293,7 +307,7 @@ export class LexiconClient {
     const changed = this.transcript.apply(event);
     if (changed?.gap) return this.#lost(1006);
     if (changed) this.#options.onChange?.(changed, this.transcript);
-    if (event.event_type === "chat_status_changed") this.#options.onStatus?.(event.status);
+    if (event.status) this.#options.onStatus?.(event.status);
   }
 
   /** A connection that says nothing any more, not even `pong`, is lost, whatever the browser believes. */

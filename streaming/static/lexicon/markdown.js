@@ -33,7 +33,9 @@ DOMPurify.addHook("afterSanitizeAttributes", (node) => {
     node.setAttribute("target", "_blank");
     node.setAttribute("rel", "noopener noreferrer nofollow");
   }
-  if (/^(P|LI|H[1-6]|BLOCKQUOTE|TD|TH|UL|OL)$/.test(node.nodeName)) node.setAttribute("dir", "auto");
+  // A list or quotation has one direction, which is judged by its text; parts that judged for themselves would not count.
+  const within = node.parentElement?.closest("ul, ol, blockquote");
+  if (!within && /^(P|H[1-6]|BLOCKQUOTE|TD|TH|UL|OL)$/.test(node.nodeName)) node.setAttribute("dir", "auto");
 });
 
 /** A fragment that shows the Markdown `text`. */

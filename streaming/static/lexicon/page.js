@@ -1,34 +1,22 @@
 // What does the page show, and what do its buttons do?
+import { frameDoor, siteDoor } from "./door.js";
 import { LexiconClient } from "./lexicon-client.js";
-import { render } from "./markdown.js";
+import { fill } from "./message.js";
 
 const $ = (id) => document.getElementById(id);
 const [log, scroll, text, form] = [$("log"), $("scroll"), $("text"), $("form")];
 const STATES = { connecting: "Connecting…", open: "Connected", waiting: "Reconnecting…", closed: "Not connected" };
 const ASK = "I would like to talk to a person.";
 
+const framed = document.body.classList.contains("widget");
+const door = framed ? frameDoor({ onOpen: () => text.focus() }) : siteDoor();
 /** A message's element. Messages keep their identity when they are acknowledged; their ids do not. */
 const items = new Map();
 const changed = new Set();
+/** Replies that need not be read aloud (again): they were, or were said before the page was opened. */
+const heard = new Set();
 let client;
-let anew = false;
-/** What was said before the page was opened is not read aloud. */
 let told = false;
-
-async function getToken() {
-  const answer = await fetch(anew ? "chat?new" : "chat", {
-    method: "POST",
-    headers: { "X-CSRFToken": document.querySelector("meta[name=csrf-token]").content },
-    credentials: "same-origin",
-  });
-  // Forbidden: the cookies or the page are gone; only loading it again would help.
-  if (!answer.ok) throw Object.assign(new Error(`${answer.status}`), { final: [403, 404].includes(answer.status) });
-  anew = false;
-  const { token, status } = await answer.json();
-  client.transcript.status = status;
-  showStatus();
-  return token;
-}
 
 function start() {
   client?.close();
@@ -37,14 +25,12 @@ function start() {
   changed.clear();
   told = false;
   client = new LexiconClient({
-    url: new URL("ws/chat", location.href.replace(/^http/, "ws")),
-    getToken,
+    url: new URL(`${document.body.dataset.root}ws/chat`, location.href.replace(/^http/, "ws")),
+    getToken: door.getToken,
     onChange: (message) => {
       changed.add(message);
       if (changed.size === 1) requestAnimationFrame(draw);
-      if (told && message.state === "done" && message.role === "assistant") {
-        $("told").textContent = `${message.authorName || "Assistant"}: ${message.content}`;
-      }
+      if (message.state === "done" && message.role === "assistant") tell(message);
     },
     onStatus: showStatus,
     onState: showState,
@@ -54,7 +40,16 @@ function start() {
     },
   });
   client.connect();
+  showStatus();
   draw();
+}
+
+function tell(message) {
+  if (heard.has(message)) return;
+  heard.add(message);
+  if (!told) return;
+  $("told").textContent = `${message.authorName || "Assistant"}: ${message.content}`;
+  if (framed) door.tell("news");
 }
 
 function showState({ state, code }) {
@@ -100,7 +95,7 @@ function draw() {
     if (!items.has(message)) items.set(message, document.createElement("li"));
     const item = items.get(message);
     if (log.children[place] !== item) log.insertBefore(item, log.children[place] ?? null);
-    if (changed.has(message)) fill(item, message);
+    if (changed.has(message)) fill(item, message, { onRate: rate, onEdit: edit });
   });
   changed.clear();
   $("welcome").hidden = ordered.length > 0;
@@ -108,47 +103,14 @@ function draw() {
   showStop();
 }
 
-function fill(item, message) {
-  const byPerson = message.author === "human";
-  item.className = [
-    message.role,
-    message.state,
-    message.failed && "failed",
-    message.stopped && "stopped",
-    byPerson && "person",
-  ]
-    .filter(Boolean)
-    .join(" ");
-  const who = element("span", message.role === "user" ? "who unseen" : "who");
-  who.textContent = message.role === "user" ? "You" : byPerson ? message.authorName || "A person" : "Assistant";
-  const body = element("div", "text");
-  body.dir = "auto";
-  if (message.role === "user") body.textContent = message.content;
-  else body.append(render(message.content));
-  item.replaceChildren(who, body, ...note(message));
+function rate(message, rating) {
+  if (client.state === "open") client.rate(message.id, rating);
+  else say("You are not connected. Try again in a moment.");
 }
 
-function note(message) {
-  const done = message.failed ? "This reply failed. Please ask again." : message.stopped ? "Stopped." : "";
-  const words = { sending: "Sending…", refused: message.error, done }[message.state];
-  if (!words) return [];
-  const line = element("p", "note");
-  line.textContent = words;
-  if (message.state === "refused") {
-    const again = element("button", "quiet");
-    again.type = "button";
-    again.textContent = "Edit and send again";
-    again.addEventListener("click", () => {
-      text.value = message.content;
-      text.focus();
-    });
-    line.append(" ", again);
-  }
-  return [line];
-}
-
-function element(name, className) {
-  return Object.assign(document.createElement(name), { className });
+function edit(message) {
+  text.value = message.content;
+  text.focus();
 }
 
 function send(content) {
@@ -172,12 +134,17 @@ text.addEventListener("keydown", (event) => {
     event.preventDefault();
     form.requestSubmit();
   }
-  if (event.key === "Escape" && !$("stop").hidden) client.stop(streaming()?.id);
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || event.isComposing) return;
+  if (!$("stop").hidden) client.stop(streaming()?.id);
+  else if (framed) door.tell("close");
 });
 $("stop").addEventListener("click", () => client.stop(streaming()?.id));
 $("person").addEventListener("click", () => send(ASK));
-$("new").addEventListener("click", () => {
-  anew = true;
+$("close")?.addEventListener("click", () => door.tell("close"));
+$("new")?.addEventListener("click", () => {
+  door.again();
   start();
   text.focus();
 });
