@@ -1,0 +1,136 @@
+"""Who in other processes hears that something in a chat changed, or that more was said?
+
+A wake-up names the chat, never what changed: whoever hears it reads. It goes over channels-redis'
+pub/sub layer, which may lose any of them and fails while Redis is away; so nothing here raises, no
+socket depends on it, and whoever waits looks for itself once a second (streaming/cluster.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from typing import Any
+
+from channels.layers import get_channel_layer
+
+from lexicon.redis import AWAY, CALL_SECONDS
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two tries while Redis is away.
+AGAIN_SECONDS = 1.0
+
+
+class News(StrEnum):
+    """Why a chat's followers are woken."""
+
+    #: Its running reply has more pieces.
+    SAID = "said"
+    #: Something in it was committed.
+    CHANGED = "changed"
+    #: Besides, its running reply's owner was asked for something.
+    ASKED = "asked"
+
+
+def group(chat_id: uuid.UUID) -> str:
+    """The layer's group of those who follow the chat."""
+    return f"chat.{chat_id.hex}"
+
+
+def message(process_id: uuid.UUID, chat_id: uuid.UUID, news: News) -> dict[str, str]:
+    """What a wake-up says."""
+    return {"type": "wake", "chat": chat_id.hex, "news": news, "from": process_id.hex}
+
+
+class Wakes:
+    """The wake-ups this process sends, and those it hears of the chats that it wants to hear of."""
+
+    def __init__(
+        self,
+        process_id: uuid.UUID,
+        *,
+        wanted: Callable[[], set[uuid.UUID]],
+        heard: Callable[[uuid.UUID, News], None],
+        joined: Callable[[set[uuid.UUID]], Awaitable[None]],
+    ) -> None:
+        self._process_id = process_id
+        self._channel = f"wakes.{process_id.hex}"
+        self._wanted = wanted
+        self._heard = heard
+        #: Told which chats it hears of from now on: what came before that was missed.
+        self._joined = joined
+        self._groups: set[uuid.UUID] = set()
+        self._review = asyncio.Event()
+        self._news: dict[uuid.UUID, News] = {}
+        self._more = asyncio.Event()
+        layer = get_channel_layer("wakes")
+        assert layer is not None
+        self._layer: Any = layer
+
+    def review(self) -> None:
+        """What is wanted may have changed."""
+        self._review.set()
+
+    def tell(self, chat_id: uuid.UUID, news: News) -> None:
+        """Wake those who follow the chat in other processes; until it is sent, several are one."""
+        if self._news.get(chat_id) is not News.ASKED:
+            self._news[chat_id] = news
+        self._more.set()
+
+    async def listen(self) -> None:
+        """Hear wake-ups, until cancelled."""
+        while True:
+            try:
+                told = await self._layer.receive(self._channel)
+            except AWAY:
+                await asyncio.sleep(AGAIN_SECONDS)
+                continue
+            if told["from"] != self._process_id.hex:
+                self._heard(uuid.UUID(told["chat"]), News(told["news"]))
+
+    async def follow(self) -> None:
+        """Join and leave groups as what is wanted changes, until cancelled."""
+        while True:
+            await self._review.wait()
+            self._review.clear()
+            try:
+                await self._follow_wanted()
+            except AWAY:
+                await asyncio.sleep(AGAIN_SECONDS)
+                self._review.set()
+
+    async def _follow_wanted(self) -> None:
+        wanted = self._wanted()
+        for chat_id in self._groups - wanted:
+            async with asyncio.timeout(CALL_SECONDS):
+                await self._layer.group_discard(group(chat_id), self._channel)
+            self._groups.discard(chat_id)
+        new = wanted - self._groups
+        for chat_id in new:
+            async with asyncio.timeout(CALL_SECONDS):
+                await self._layer.group_add(group(chat_id), self._channel)
+            self._groups.add(chat_id)
+        if new:
+            await self._joined(new)
+
+    async def publish(self) -> None:
+        """Send what is to be told, until cancelled."""
+        while True:
+            await self._more.wait()
+            self._more.clear()
+            while self._news:
+                chat_id, news = self._news.popitem()
+                try:
+                    async with asyncio.timeout(CALL_SECONDS):
+                        await self._layer.group_send(group(chat_id), message(self._process_id, chat_id, news))
+                except AWAY:
+                    # Those who wait look for themselves within a second.
+                    self._news.clear()
+                    await asyncio.sleep(AGAIN_SECONDS)
+
+    async def close(self) -> None:
+        """Give the layer's connections back."""
+        await self._layer.flush()

@@ -1,0 +1,207 @@
+"""Wake-ups and texts on their way through a real Redis, without anybody who looks for himself."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from lexicon.redis import new_async_client
+from streaming.echoes import Echoes
+from streaming.live import LiveText
+from streaming.mirror import Mirror, key
+from streaming.wakes import News, Wakes
+from tests.client import SOON
+from tests.cluster.conftest import OwnRedis
+
+CHAT = uuid.uuid4()
+Heard = asyncio.Queue[tuple[uuid.UUID, News]]
+
+
+@pytest.fixture(autouse=True)
+def shared(settings: Any, own_redis: OwnRedis) -> None:
+    settings.REDIS_URL = own_redis.url
+    settings.CHANNEL_LAYERS = {
+        "wakes": {
+            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "CONFIG": {"hosts": [{"address": own_redis.url, "socket_timeout": None}], "prefix": "lexicon"},
+        }
+    }
+
+
+@asynccontextmanager
+async def listening(wanted: set[uuid.UUID]) -> AsyncIterator[tuple[Wakes, Heard]]:
+    """A process that follows these chats, and what it hears."""
+    heard: Heard = asyncio.Queue()
+    joined = asyncio.Event()
+
+    async def note(chats: set[uuid.UUID]) -> None:
+        joined.set()
+
+    wakes = Wakes(
+        uuid.uuid4(), wanted=lambda: wanted, heard=lambda chat, news: heard.put_nowait((chat, news)), joined=note
+    )
+    tasks = [asyncio.create_task(work()) for work in (wakes.listen, wakes.follow, wakes.publish)]
+    wakes.review()
+    if wanted:
+        async with asyncio.timeout(SOON):
+            await joined.wait()
+    try:
+        yield wakes, heard
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await wakes.close()
+
+
+async def next_of(heard: Heard) -> tuple[uuid.UUID, News]:
+    async with asyncio.timeout(SOON):
+        return await heard.get()
+
+
+async def test_who_follows_a_chat_hears_of_it_and_of_no_other() -> None:
+    async with listening({CHAT}) as (_, heard), listening(set()) as (teller, _):
+        teller.tell(uuid.uuid4(), News.CHANGED)
+        teller.tell(CHAT, News.CHANGED)
+        assert await next_of(heard) == (CHAT, News.CHANGED)
+        assert heard.empty()
+
+
+async def test_nobody_hears_himself() -> None:
+    async with listening({CHAT}) as (wakes, heard), listening(set()) as (teller, _):
+        wakes.tell(CHAT, News.CHANGED)
+        teller.tell(CHAT, News.ASKED)
+        assert await next_of(heard) == (CHAT, News.ASKED)
+
+
+async def test_of_several_news_that_wait_the_request_is_told() -> None:
+    async with listening({CHAT}) as (_, heard), listening(set()) as (teller, _):
+        for news in (News.CHANGED, News.ASKED, News.CHANGED):
+            teller.tell(CHAT, news)
+        assert await next_of(heard) == (CHAT, News.ASKED)
+        teller.tell(CHAT, News.CHANGED)
+        assert await next_of(heard) == (CHAT, News.CHANGED)
+
+
+async def test_wake_ups_are_heard_after_a_silence_longer_than_any_timeout() -> None:
+    """redis-py 8 closes a subscription after 5 s of silence: that silence is what this test is about."""
+    async with listening({CHAT}) as (_, heard), listening(set()) as (teller, _):
+        await asyncio.sleep(6.5)
+        teller.tell(CHAT, News.CHANGED)
+        assert await next_of(heard) == (CHAT, News.CHANGED)
+
+
+async def test_wake_ups_are_heard_again_when_redis_comes_back_empty(own_redis: OwnRedis) -> None:
+    async with listening({CHAT}) as (_, heard), listening(set()) as (teller, _):
+        own_redis.kill()
+        own_redis.start()
+
+        async def tell() -> None:
+            while True:
+                teller.tell(CHAT, News.CHANGED)
+                await asyncio.sleep(0.1)
+
+        telling = asyncio.create_task(tell())
+        assert await next_of(heard) == (CHAT, News.CHANGED)
+        telling.cancel()
+
+
+# --- Texts ---
+
+
+class Copied:
+    """A text that is mirrored here and echoed here, and lets a test wait for it."""
+
+    def __init__(self, may_speak: Callable[[], bool] = lambda: True) -> None:
+        self.live = LiveText(uuid.uuid4(), CHAT, 1)
+        self.redis = new_async_client()
+        self.mirror = Mirror(self.redis, uuid.uuid4(), may_speak=may_speak)
+        self._heard = asyncio.Event()
+        self._echoes = Echoes(self.redis, said=lambda live: self._heard.set())
+        self.echo = self._echoes.open(self.live.reply_id, CHAT, 1)
+        self._tasks = [asyncio.create_task(work()) for work in (self.mirror.run, self._echoes.run)]
+
+    def say(self, *pieces: str) -> None:
+        for piece in pieces:
+            self.live.append(piece)
+        self.mirror.said(self.live)
+
+    async def echoed(self, text: str) -> None:
+        async with asyncio.timeout(SOON):
+            while self.echo.text != text:
+                self._echoes.heard(CHAT)
+                self._heard.clear()
+                await asyncio.wait([asyncio.create_task(self._heard.wait())], timeout=0.05)
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.redis.aclose()
+
+
+@pytest.fixture
+async def copied() -> AsyncIterator[Copied]:
+    copied = Copied()
+    yield copied
+    await copied.close()
+
+
+async def test_an_echo_has_the_same_pieces(copied: Copied) -> None:
+    copied.say("one", " two")
+    copied.say(" üñ🙂")
+    await copied.echoed("one two üñ🙂")
+    assert copied.echo.pieces == copied.live.pieces
+
+
+async def test_a_piece_wakes_those_who_follow_the_chat(copied: Copied) -> None:
+    """The script publishes by itself what the layer's subscribers read."""
+    async with listening({CHAT}) as (_, heard):
+        copied.say("one")
+        assert await next_of(heard) == (CHAT, News.SAID)
+
+
+async def test_a_push_whose_answer_was_lost_is_pushed_again_and_stands_once(copied: Copied) -> None:
+    copied.say("one", " two")
+    await copied.echoed("one two")
+    copied.live.mirrored = 0
+    copied.say(" three")
+    await copied.echoed("one two three")
+    assert await copied.redis.llen(key(copied.live.reply_id, 1)) == 3  # type: ignore[misc]
+
+
+async def test_when_redis_comes_back_empty_the_whole_text_is_written_again(copied: Copied, own_redis: OwnRedis) -> None:
+    copied.say("one", " two")
+    await copied.echoed("one two")
+    own_redis.kill()
+    copied.say(" three")
+    own_redis.start()
+    await copied.echoed("one two three")
+    assert await copied.redis.lrange(key(copied.live.reply_id, 1), 0, -1) == [b"one", b" two", b" three"]  # type: ignore[misc]
+
+
+async def test_the_copy_of_an_ended_text_is_kept_for_a_short_while(copied: Copied) -> None:
+    copied.say("one")
+    await copied.echoed("one")
+    long = await copied.redis.pttl(key(copied.live.reply_id, 1))
+    copied.live.close(None)
+    copied.say(" and out")
+    await copied.echoed("one and out")
+    assert 0 < await copied.redis.pttl(key(copied.live.reply_id, 1)) <= 30_000 < long
+
+
+async def test_who_may_not_speak_pushes_nothing() -> None:
+    allowed = [False]
+    copied = Copied(may_speak=lambda: allowed[0])
+    copied.say("one")
+    await asyncio.sleep(0)
+    assert await copied.redis.exists(key(copied.live.reply_id, 1)) == 0
+    allowed[0] = True
+    copied.say(" two")
+    await copied.echoed("one two")
+    await copied.close()
