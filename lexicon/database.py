@@ -9,8 +9,10 @@ every effect of an operation belongs inside the unit.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import ParamSpec, TypeVar
 
 from django.db import InterfaceError, OperationalError, connections
@@ -22,6 +24,8 @@ T = TypeVar("T")
 
 #: Threads for database work: enough that a slow query does not hold up the rest, few enough for a small pool.
 THREADS = 8
+#: Seconds a unit may wait for a thread. While the database hangs, whoever waits is told so instead of waiting on.
+WAITING_SECONDS = 5.0
 #: Seconds between two questions to a database that does not answer.
 RETRY_SECONDS = 0.5
 
@@ -33,7 +37,12 @@ async def in_thread(unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
 
     Raises what `unit` raises, but ApiError SERVICE_UNAVAILABLE where the database does not answer.
     """
-    return await asyncio.get_running_loop().run_in_executor(_pool, lambda: _run(unit, *args, **kwargs))
+    until = time.monotonic() + WAITING_SECONDS
+    # What the caller's lines are about, those of the thread are about, too.
+    about = copy_context()
+    return await asyncio.get_running_loop().run_in_executor(
+        _pool, lambda: about.run(lambda: _run(until, unit, *args, **kwargs))
+    )
 
 
 async def in_thread_until_answered(unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -47,7 +56,9 @@ async def in_thread_until_answered(unit: Callable[P, T], *args: P.args, **kwargs
             await asyncio.sleep(RETRY_SECONDS)
 
 
-def _run(unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+def _run(until: float, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    if time.monotonic() > until:
+        raise unavailable()
     try:
         return unit(*args, **kwargs)
     except (OperationalError, InterfaceError) as error:

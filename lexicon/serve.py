@@ -1,12 +1,27 @@
-"""How is the service served? `python -m lexicon.serve` runs uvicorn as the contract needs it."""
+"""How is the service served? `python -m lexicon.serve` runs uvicorn as the contract needs it.
+
+With WEB_CONCURRENCY over 1 it starts so many of itself, each with the number of the listening socket and of the pipe
+that tells whether its parent lives: `--worker 5 6`.
+"""
 
 from __future__ import annotations
 
+import argparse
+import asyncio
 import os
+import socket
 import sys
+import tempfile
 from types import FrameType
 
 import uvicorn
+
+from lexicon.workers import stop_with_parent, supervise
+
+#: How much longer than replies an SSE response may go on after SIGTERM, so that each gets its last event.
+_LAST_EVENTS_SECONDS = 2
+#: How much longer than that a worker may take to end before its parent kills it.
+_ENDING_SECONDS = 6
 
 
 class Server(uvicorn.Server):
@@ -25,8 +40,11 @@ class Server(uvicorn.Server):
         drain()
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Serve until a signal; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m lexicon.serve", description="Serve Lexicon.")
+    parser.add_argument("--worker", nargs=2, type=int, help=argparse.SUPPRESS)
+    worker = parser.parse_args(arguments).worker
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lexicon.settings")
     import django
     from django.conf import settings
@@ -37,33 +55,85 @@ def main() -> int:
     except ImproperlyConfigured as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    server = Server(
-        uvicorn.Config(
-            "lexicon.asgi:application",
-            host=settings.HOST,
-            port=settings.PORT,
-            loop="uvloop",
-            http="httptools",
-            ws="websockets-sansio",
-            lifespan="on",
-            # CONTRACT, guarantee 6: a frame over 1 MiB closes with 1009.
-            ws_max_size=1024 * 1024,
-            # Compression costs 70-125 KB a socket and a third of the throughput (measured).
-            ws_per_message_deflate=False,
-            ws_ping_interval=20,
-            ws_ping_timeout=20,
-            # SSE responses may go on as long as replies may; a little longer, so that each gets its last event.
-            timeout_graceful_shutdown=int(settings.DRAIN_SECONDS) + 2,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=bool(settings.TRUSTED_PROXIES),
-            forwarded_allow_ips=settings.TRUSTED_PROXIES,
-        )
+    if worker is not None:
+        listening, parent = worker
+        stop_with_parent(parent)
+        return _serve(_config(), socket.socket(fileno=listening))
+    from lexicon.checks import allow_serving
+
+    if not allow_serving():
+        return 2
+    config = _config()
+    with config.bind_socket() as sock:
+        _bound_silence(sock, settings.SLOW_READER_SECONDS)
+        return _serve(config, sock) if settings.WEB_CONCURRENCY == 1 else _supervise(config, sock)
+
+
+def _config() -> uvicorn.Config:
+    from django.conf import settings
+
+    from lexicon.protocols import HttpProtocol, WebSocketProtocol
+
+    return uvicorn.Config(
+        "lexicon.asgi:application",
+        host=settings.HOST,
+        port=settings.PORT,
+        loop="uvloop",
+        http=HttpProtocol,
+        ws=WebSocketProtocol,
+        lifespan="on",
+        # CONTRACT, guarantee 6: a frame over 1 MiB closes with 1009.
+        ws_max_size=1024 * 1024,
+        # Compression costs 70-125 KB a socket and a third of the throughput (measured).
+        ws_per_message_deflate=False,
+        ws_ping_interval=20,
+        ws_ping_timeout=20,
+        timeout_graceful_shutdown=int(settings.DRAIN_SECONDS) + _LAST_EVENTS_SECONDS,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.TRUSTED_PROXIES),
+        forwarded_allow_ips=settings.TRUSTED_PROXIES,
     )
-    server.run()
+
+
+def _bound_silence(sock: socket.socket, seconds: float) -> None:
+    """Let the kernel cut clients that acknowledge nothing, or take nothing, for so long: connections inherit it.
+
+    It sees what waits in its own buffers, where lexicon/protocols.py does not look. Linux only.
+    """
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
+
+
+def _serve(config: uvicorn.Config, sock: socket.socket) -> int:
+    server = Server(config)
+    server.run(sockets=[sock])
     return 0 if server.started else 1
 
 
+def _supervise(config: uvicorn.Config, sock: socket.socket) -> int:
+    from django.conf import settings
+    from django.db import connections
+
+    database = connections["default"]
+    if hasattr(database, "close_pool"):  # PostgreSQL's. The checks opened it, and nothing here asks for more.
+        database.close_pool()
+    workers_end, _parents_end = os.pipe()
+    descriptors = (sock.fileno(), workers_end)
+    assert config.timeout_graceful_shutdown is not None
+    with tempfile.TemporaryDirectory(prefix="lexicon-metrics-") as folder:
+        # Where workers count together; prometheus_client looks for it.
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        return asyncio.run(
+            supervise(
+                count=settings.WEB_CONCURRENCY,
+                command=[sys.executable, "-m", "lexicon.serve", "--worker", *map(str, descriptors)],
+                descriptors=descriptors,
+                stop_seconds=config.timeout_graceful_shutdown + _ENDING_SECONDS,
+            )
+        )
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

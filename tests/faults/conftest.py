@@ -25,20 +25,22 @@ async def closed_sockets() -> AsyncIterator[None]:
 
 @pytest.fixture
 def new_server(own_database: str, model_server: str, tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Makes servers on this test's database: `new_server()`, started; the same port again with `port=`."""
+    """Makes servers on this test's database: `new_server()`, started; the same port again with `port=`.
+
+    What else is given are environment variables.
+    """
     servers: list[Server] = []
 
     def make(**env: str) -> Server:
         port = int(env.pop("port", "0")) or None
-        server = Server(
-            database_url=own_database,
-            log=tmp_path / f"server-{len(servers)}.log",
-            port=port,
-            LEASE_SECONDS=LEASE,
-            OPENAI_BASE_URL=model_server,
-            OPENAI_API_KEY="key-of-the-tests",
+        given = {
+            "LEASE_SECONDS": LEASE,
+            "OPENAI_BASE_URL": model_server,
+            "OPENAI_API_KEY": "key-of-the-tests",
+            "database_url": own_database,
             **env,
-        )
+        }
+        server = Server(log=tmp_path / f"server-{len(servers)}.log", port=port, **given)
         servers.append(server)
         return server.start()
 
@@ -55,7 +57,8 @@ def on_own_database(own_database: str, django_db_blocker, monkeypatch: pytest.Mo
     parsed = dj_database_url.parse(own_database)
     with django_db_blocker.unblock():
         connections.close_all()
-        monkeypatch.setitem(connections.settings["default"], "NAME", parsed["NAME"])
+        for name in ("NAME", "USER", "PASSWORD", "HOST", "PORT"):
+            monkeypatch.setitem(connections.settings["default"], name, parsed[name])
         yield
         connections.close_all()
 

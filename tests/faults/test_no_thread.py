@@ -1,0 +1,29 @@
+"""Who waits in vain for a thread of the database's is told to come back."""
+
+from __future__ import annotations
+
+import pytest
+from django.http import HttpResponse
+from django.test import RequestFactory
+
+from lexicon import database
+from lexicon.errors import SERVICE_UNAVAILABLE, ApiError
+from lexicon.urls import pooled
+
+
+@pytest.fixture(autouse=True)
+def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "WAITING_SECONDS", -1.0)
+
+
+async def test_a_unit_that_waited_too_long_is_not_begun() -> None:
+    begun: list[bool] = []
+    with pytest.raises(ApiError) as refused:
+        await database.in_thread(begun.append, True)
+    assert refused.value.kind is SERVICE_UNAVAILABLE
+    assert not begun
+
+
+async def test_its_request_is_answered_503(rf: RequestFactory) -> None:
+    answer = await pooled(lambda request: HttpResponse())(rf.get("/api/v1/chats/"))
+    assert (answer.status_code, answer["Retry-After"]) == (503, "2")
