@@ -73,6 +73,25 @@ def test_the_list_filters_by_status(sam: Client, new_chat: NewChat) -> None:
     assert re.findall(r"it is (\w+)", page) == ["closed"]
 
 
+def rate(chat: Chat, rating: str) -> None:
+    Message.objects.for_tenant(chat.tenant_id).filter(chat=chat, role="assistant").update(rating=rating)
+
+
+def test_the_list_filters_by_who_was_not_content(sam: Client, new_chat: NewChat) -> None:
+    for rating in ("up", "down"):
+        rate(new_chat(f"it is rated {rating}", "an answer"), rating)
+    new_chat("it is rated not", "an answer")
+    page = sam.get(LIST, {"rated": "down"}).content.decode()
+    assert re.findall(r"it is rated (\w+)", page) == ["down"]
+
+
+def test_a_transcript_shows_what_a_user_thinks_of_a_reply(sam: Client, new_chat: NewChat) -> None:
+    chat = new_chat("a question", "an answer")
+    assert "rated" not in text(sam.get(page_of(chat)).content.decode())
+    rate(chat, "down")
+    assert "the agent rated down" in text(sam.get(page_of(chat)).content.decode())
+
+
 def test_the_list_shows_what_changed_last_first(sam: Client, new_chat: NewChat) -> None:
     new_chat("long ago", minutes_ago=9)
     new_chat("just now", minutes_ago=5)

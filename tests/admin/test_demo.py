@@ -180,6 +180,19 @@ def test_it_serves_from_nothing_and_the_second_time_the_same(tmp_path: Path) -> 
     assert json.loads((tmp_path / "fresh.sqlite3.secrets.json").read_text())["SECRET_KEY"]
 
 
+def test_two_that_start_at_once_make_one_demo(tmp_path: Path) -> None:
+    env = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    env["DATABASE_URL"] = f"sqlite:///{tmp_path / 'fresh.sqlite3'}"
+    command = [sys.executable, str(ROOT / "manage.py"), "demo", "--no-serve"]
+    runs = [
+        subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    told = [run.communicate(timeout=100) for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], told
+    assert Printed(told[0][0]).credentials == Printed(told[1][0]).credentials
+
+
 def log_in(base: str, password: str) -> bool:
     with httpx.Client(base_url=base, follow_redirects=True) as browser:
         token = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', browser.get("/admin/").text)[0]
