@@ -65,5 +65,5 @@ def test_the_programs_of_its_readme_print_a_reply(acme: Actor, number: int, tmp_
     assert told.startswith("You said: ")
 
 
-def test_its_readme_has_three_programs() -> None:
-    assert len(PROGRAMS) == 3
+def test_its_readme_has_four_programs() -> None:
+    assert len(PROGRAMS) == 4

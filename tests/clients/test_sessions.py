@@ -78,6 +78,29 @@ async def test_a_reply_that_waits_its_turn_is_stopped_when_it_comes(async_client
     assert [reply.stopped for reply in replies if reply] == [True, True]
 
 
+def test_a_reply_is_rated_in_a_session_and_by_a_backend(client: Client, model: Model) -> None:
+    chat = client.create_chat("alice")
+    with client.session(chat.id, "alice") as session:
+        reply = session.send(model.script(say="hello")).read()
+        assert reply is not None
+        session.rate(reply.message_id, "down")
+        told = next(iter(session))
+    assert (told.type, told.data["rating"]) == ("message_rated", "down")
+    assert client.list_messages(chat.id).items[1].metadata["rating"] == "down"
+    assert client.rate_message(chat.id, reply.message_id, "up").metadata["rating"] == "up"
+
+
+async def test_a_rating_is_taken_back_in_an_event_loop(async_client: AsyncClient, model: Model) -> None:
+    chat = await async_client.create_chat("alice")
+    async with async_client.session(chat.id, "alice") as session, asyncio.timeout(SOON):
+        reply = await (await session.send(model.script(say="hello"))).read()
+        assert reply is not None
+        assert (await async_client.rate_message(chat.id, reply.message_id, "up")).metadata["rating"] == "up"
+        await session.rate(reply.message_id, None)
+        assert (await anext(aiter(session))).data["rating"] is None
+    assert "rating" not in (await async_client.list_messages(chat.id)).items[1].metadata
+
+
 async def test_what_others_say_comes_as_events(async_client: AsyncClient, model: Model) -> None:
     chat = await async_client.create_chat("alice")
     async with (

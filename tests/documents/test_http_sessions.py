@@ -58,7 +58,12 @@ def send(actor: Actor, asked: Asked) -> httpx.Response:
 def ask(actor: Actor, name: str) -> Asked:
     """A good request of this operation, with all that it may have in its body."""
     method, path, described = operations()[name]
-    if "{chat_id}" in path:
+    if "{message_id}" in path:
+        chat_id = actor.new_conversation()
+        said = actor.customer("POST", f"/{chat_id}/messages", json={"message": "Hello"})
+        reply_id = said.headers["X-Stream-Id"].partition(":")[0]
+        path = path.replace("{chat_id}", chat_id).replace("{message_id}", reply_id)
+    elif "{chat_id}" in path:
         path = path.replace("{chat_id}", actor.new_chat())
     elif "{conversation_id}" in path:
         path = path.replace("{conversation_id}", actor.new_conversation())
@@ -165,6 +170,7 @@ FAILURES: dict[str, Callable[[Actor, Asked], None]] = {
 APART = {
     ("deleteChat", 409, "CHAT_IN_USE"),
     ("resumeStream", 200, ""),
+    ("isReady", 200, ""),
     ("isReady", 503, ""),
 }
 UNAVAILABLE = sorted(answer for answer in documented() if answer[2] == "SERVICE_UNAVAILABLE")
@@ -225,6 +231,15 @@ def test_a_process_that_is_not_ready_says_so_as_documented(tmp_path: Path) -> No
     finally:
         server.close()
     assert check_answer("isReady", answer) == (503, "")
+
+
+def test_a_process_that_is_ready_says_so_as_documented(own_database: str, tmp_path: Path) -> None:
+    server = Server(database_url=own_database, log=tmp_path / "log")
+    try:
+        server.start()
+        assert check_answer("isReady", until_it_answers(server)) == (200, "")
+    finally:
+        server.close()
 
 
 def until_it_answers(server: Server) -> httpx.Response:
@@ -306,6 +321,7 @@ def test_a_reply_in_flight_is_followed_as_documented(acme: Actor, model_server: 
         ("changeChat", {}),
         ("changeChat", {"title": "T", "metadata": {"a": 1}, "status": "active"}),
         ("createChatToken", {"user_id": None, "ttl_seconds": None}),
+        ("rateMessage", {"rating": None}),
         ("createConversation", {"customerIdentifier": None, "metadata": None}),
     ],
 )
@@ -325,6 +341,8 @@ def test_what_the_document_allows_is_taken(acme: Actor, name: str, body: dict[st
         ("createChat", {"user_id": "alice", "title": "x" * 256}),
         ("createChat", {"user_id": "alice", "metadata": []}),
         ("changeChat", {"status": "escalated"}),
+        ("rateMessage", {}),
+        ("rateMessage", {"rating": "great"}),
         ("createChatToken", {"ttl_seconds": 59}),
         ("createChatToken", {"ttl_seconds": 86_401}),
         ("createConversation", {"customerIdentifier": ""}),

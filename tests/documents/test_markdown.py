@@ -99,7 +99,7 @@ def test_the_sse_page_prints_a_reply(demo: Demo, tmp_path: Path) -> None:
 
 def test_the_frames_and_events_of_the_websocket_page_are_as_documented() -> None:
     frames, events = ([json.loads(line) for line in block.splitlines()] for block in blocks("websocket.md", "json"))
-    assert [check_frame(frame) for frame in frames] == [[]] * 3
+    assert [check_frame(frame) for frame in frames] == [[]] * 4
     assert [check_event(event) for event in events] == [[]] * 6
     assert "".join(event.get("token", "") for event in events) == events[-1]["content"]
 

@@ -67,11 +67,14 @@ def checked(sockets: list[Socket]) -> list[dict[str, Any]]:
 
 
 async def ordinary(stage: Stage) -> list[Socket]:
-    """A new user talks, says the same thing twice, and asks whether anybody is there."""
+    """A new user talks, rates the reply, says the same thing twice, and asks whether anybody is there."""
     socket = await stage.join(user_id="somebody new")
     message = {"content": "Hello", "metadata": {"a": [1]}, "client_message_id": "m-1"}
     await stage.say(socket, message)
-    await socket.until("message_stream_ended")
+    reply = await socket.until("message_stream_ended")
+    for rating in ("up", "down", None):
+        await stage.say(socket, {"action": "rate", "message_id": reply["message_id"], "rating": rating})
+        await socket.until("message_rated", rating=rating)
     await stage.say(socket, message)
     await socket.until("message_received")
     for name in ("action", "type", "event_type"):

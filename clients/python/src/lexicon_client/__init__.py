@@ -29,7 +29,7 @@ from lexicon_client.errors import (
 )
 from lexicon_client.failure import LexiconError, Unreachable
 from lexicon_client.models import Chat, ChatToken, Conversation, Message, Page, Reply, Turn
-from lexicon_client.session import Event
+from lexicon_client.saying import Event
 from lexicon_client.sockets import ChatSession, ReplyStream
 from lexicon_client.streaming import AsyncMessageStream, MessageStream
 from lexicon_client.text import Token

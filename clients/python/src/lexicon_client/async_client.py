@@ -8,8 +8,10 @@ from typing import Any, Self
 
 from lexicon_client import calls
 from lexicon_client.async_sockets import AsyncChatSession
-from lexicon_client.calls import Order
+from lexicon_client.calls import Order, Rating
+from lexicon_client.doors import AsyncKeyDoor
 from lexicon_client.models import Chat, ChatToken, Message, Page
+from lexicon_client.session import Session
 from lexicon_client.transport import AsyncTransport
 
 _MOST = 100
@@ -74,6 +76,10 @@ class AsyncClient:
             if not page.has_more:
                 return
 
+    async def rate_message(self, chat_id: str, message_id: str, rating: Rating | None) -> Message:
+        """Say what the reader of a reply of the agent thinks of it, or None to take it back."""
+        return await self._transport.send(calls.rate_message(chat_id, message_id, rating))
+
     async def create_token(
         self, chat_id: str, *, user_id: str | None = None, ttl_seconds: int | None = None
     ) -> ChatToken:
@@ -82,7 +88,8 @@ class AsyncClient:
 
     def session(self, chat_id: str, user_id: str, *, after: int | None = None) -> AsyncChatSession:
         """A session to talk in: `async with client.session(…) as chat`. With `after`, what came since is told first."""
-        return AsyncChatSession(self._transport, self._key, chat_id, user_id, after)
+        session = Session(chat_id, user_id, after, self._transport.attempts)
+        return AsyncChatSession(AsyncKeyDoor(self._transport, self._key), session)
 
     async def aclose(self) -> None:
         """Let go of all connections."""

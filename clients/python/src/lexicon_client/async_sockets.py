@@ -14,23 +14,33 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from lexicon_client import calls
+from lexicon_client.calls import Rating
+from lexicon_client.doors import AsyncKeyDoor, AsyncTokenDoor, AsyncTokenSource
 from lexicon_client.failure import Unreachable
 from lexicon_client.models import Reply
-from lexicon_client.session import Event, Saying, Session
+from lexicon_client.saying import Event, Saying
+from lexicon_client.session import Session
 from lexicon_client.text import Token
-from lexicon_client.transport import AsyncTransport, socket_address
 
 
 class AsyncChatSession:
     """One user in one chat; iterate over it for what happens besides the replies to what you say."""
 
-    def __init__(self, transport: AsyncTransport, key: str, chat_id: str, user_id: str, after: int | None) -> None:
-        self._transport = transport
-        self._key = key
-        self._session = Session(chat_id, user_id, after, transport.attempts)
+    def __init__(self, door: AsyncKeyDoor | AsyncTokenDoor, session: Session) -> None:
+        self._door = door
+        self._session = session
         self._socket: ClientConnection | None = None
         self._reading = asyncio.Lock()
         self._closed = False
+
+    @classmethod
+    def with_token(cls, base_url: str, token: AsyncTokenSource, *, after: int | None = None, attempts: int = 8) -> Self:
+        """A session for whoever holds a chat token and no key; without `after` all of the chat is told first.
+
+        A function in place of a token is asked for a fresh one before each connection.
+        """
+        session = Session("", "", after, attempts, renewing=not isinstance(token, str))
+        return cls(AsyncTokenDoor(base_url, token), session)
 
     @property
     def after(self) -> int | None:
@@ -53,6 +63,10 @@ class AsyncChatSession:
     async def stop(self) -> None:
         """Stop the reply that is being written, whoever asked."""
         await self._send('{"action": "stop"}')
+
+    async def rate(self, message_id: str, rating: Rating | None) -> None:
+        """Say what the user thinks of a reply of the agent, or None to take it back; told by `message_rated`."""
+        await self._send(calls.rate_frame(message_id, rating))
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         """Events as they come, for ever."""
@@ -103,9 +117,8 @@ class AsyncChatSession:
             await self._disconnect()
 
     async def _connect(self) -> None:
-        query = self._session.connecting(await self._transport.send(calls.get_chat(self._session.chat_id)))
-        address = f"{socket_address(str(self._transport.http.base_url))}?{query}"
-        self._socket = await connect(address, additional_headers={"X-API-Key": self._key}, max_size=None)
+        address, headers = await self._door.way(self._session)
+        self._socket = await connect(address, additional_headers=headers, max_size=None)
 
     async def _send(self, frame: str) -> None:
         """Send it where there is a connection; what matters is sent again on the next one."""

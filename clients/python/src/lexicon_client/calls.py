@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from lexicon_client import models
 T = TypeVar("T")
 
 Order = Literal["asc", "desc"]
+Rating = Literal["up", "down"]
 
 _CHATS = "/api/v1/chats"
 _CONVERSATIONS = "/api/v1/customer/conversations"
@@ -78,6 +80,17 @@ def delete_chat(chat_id: str, force: bool) -> Call[None]:
 def list_messages(chat_id: str, offset: int, limit: int, order: Order) -> Call[models.Page[models.Message]]:
     """A page of a chat's history."""
     return Call("GET", f"{_chat(chat_id)}/messages", models.read_messages, params=_page(offset, limit, order))
+
+
+def rate_message(chat_id: str, message_id: str, rating: Rating | None) -> Call[models.Message]:
+    """Rate a reply of the agent."""
+    path = f"{_chat(chat_id)}/messages/{quote(message_id, safe='')}"
+    return Call("PATCH", path, models.read_message, body={"rating": rating})
+
+
+def rate_frame(message_id: str, rating: Rating | None) -> str:
+    """The same as a frame of a session."""
+    return json.dumps({"action": "rate", "message_id": message_id, "rating": rating})
 
 
 def create_token(chat_id: str, user_id: str | None, ttl_seconds: int | None) -> Call[models.ChatToken]:

@@ -7,8 +7,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from lexicon_client import calls
-from lexicon_client.calls import Order
+from lexicon_client.calls import Order, Rating
+from lexicon_client.doors import KeyDoor
 from lexicon_client.models import Chat, ChatToken, Message, Page
+from lexicon_client.session import Session
 from lexicon_client.sockets import ChatSession
 from lexicon_client.transport import Transport
 
@@ -71,13 +73,18 @@ class Client:
             if not page.has_more:
                 return
 
+    def rate_message(self, chat_id: str, message_id: str, rating: Rating | None) -> Message:
+        """Say what the reader of a reply of the agent thinks of it, or None to take it back."""
+        return self._transport.send(calls.rate_message(chat_id, message_id, rating))
+
     def create_token(self, chat_id: str, *, user_id: str | None = None, ttl_seconds: int | None = None) -> ChatToken:
         """Make a chat token, for a browser: for the chat's user unless another is named."""
         return self._transport.send(calls.create_token(chat_id, user_id, ttl_seconds))
 
     def session(self, chat_id: str, user_id: str, *, after: int | None = None) -> ChatSession:
         """A session to talk in: `with client.session(…) as chat`. With `after`, what came since is told first."""
-        return ChatSession(self._transport, self._key, chat_id, user_id, after)
+        session = Session(chat_id, user_id, after, self._transport.attempts)
+        return ChatSession(KeyDoor(self._transport, self._key), session)
 
     def close(self) -> None:
         """Let go of all connections."""

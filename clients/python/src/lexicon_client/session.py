@@ -8,60 +8,26 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
 from lexicon_client.backoff import Backoff
 from lexicon_client.errors import AgentError, error_of
 from lexicon_client.failure import LexiconError, Unreachable
-from lexicon_client.models import Chat, Reply, read_reply
-from lexicon_client.text import Text, Token
+from lexicon_client.models import Chat, read_reply
+from lexicon_client.saying import Event, Saying
 
 #: Events that wait for somebody to iterate; beyond these the oldest are forgotten.
 _MOST_EVENTS = 1000
+_AUTH_CODE = 4401
 _LIMIT_CODE = 4429
 _ABNORMAL = 1006
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened in the chat besides the replies to what you said; `data` is it as on the wire."""
-
-    type: str
-    data: dict[str, Any]
-
-
-@dataclass(slots=True)
-class Saying:
-    """A message of ours and the reply to it, as far as they have come."""
-
-    client_message_id: str
-    frame: str
-    message_id: str | None = None
-    reply_id: str | None = None
-    tokens: deque[Token] = field(default_factory=deque)
-    text: Text = field(default_factory=Text)
-    reply: Reply | None = None
-    error: LexiconError | None = None
-    escalated: bool = False
-    stopping: bool = False
-
-    @property
-    def done(self) -> bool:
-        """Whether nothing more comes."""
-        return self.reply is not None or self.error is not None or self.escalated
-
-    @property
-    def stop_frame(self) -> str:
-        """What stops this reply, once its id is known."""
-        return json.dumps({"action": "stop", "message_id": self.reply_id})
-
-
 class Session:
-    """One user in one chat."""
+    """One user in one chat; `renewing` where each connection has a token of its own."""
 
-    def __init__(self, chat_id: str, user_id: str, after: int | None, attempts: int) -> None:
+    def __init__(self, chat_id: str, user_id: str, after: int | None, attempts: int, *, renewing: bool = False) -> None:
         self.chat_id = chat_id
         self.user_id = user_id
         #: The sequence of the last message heard of.
@@ -77,15 +43,24 @@ class Session:
         self._replaying = False
         self._refusal: LexiconError | None = None
         self._backoff = Backoff(attempts)
+        self._renewing = self._may_renew = renewing
 
     def connecting(self, chat: Chat) -> str:
-        """The query to connect with, given how the chat stands."""
+        """The query to connect with by a key, given how the chat stands."""
         self.status = chat.status
         if self.after is None:
             self.after = chat.message_count
+        return self._begin({"user_id": self.user_id, "chat_id": self.chat_id})
+
+    def connecting_with(self, token: str) -> str:
+        """The query to connect with by a chat token, which names user and chat."""
+        self.after = self.after or 0
+        return self._begin({"token": token})
+
+    def _begin(self, named: dict[str, str]) -> str:
         self.behind, self._replaying, self._refusal = False, True, None
         self.outbox.clear()
-        return urlencode({"user_id": self.user_id, "chat_id": self.chat_id, "after": self.after})
+        return urlencode({**named, "after": self.after})
 
     def lost(self, code: int | None, cause: Exception) -> float:
         """The connection is gone: seconds until the next one. Raises where there is no use in one."""
@@ -94,6 +69,9 @@ class Session:
         never = code is not None and ((1002 <= code <= 1010 and code != _ABNORMAL) or 4400 <= code <= 4499)
         if code in (1005, _LIMIT_CODE):
             never = code == _LIMIT_CODE and not self.established
+        if code == _AUTH_CODE and self._may_renew:
+            # The token has expired, or its key was revoked: the next token tells.
+            never = self._may_renew = False
         try:
             if never:
                 raise error
@@ -114,13 +92,14 @@ class Session:
     def receive(self, frame: str | bytes) -> None:
         """Take note of an event."""
         event: dict[str, Any] = json.loads(frame)
-        handle = getattr(self, f"_on_{event['event_type']}", None)
-        if handle is not None:
-            handle(event)
+        getattr(self, f"_on_{event['event_type']}", lambda _: None)(event)
         self._open = {key: saying for key, saying in self._open.items() if not saying.done}
 
     def _on_connection_established(self, event: dict[str, Any]) -> None:
         self.established = True
+        self._may_renew = self._renewing
+        self.chat_id, self.user_id = event["chat_id"], event["user_id"]
+        self.status = event.get("status", self.status)
         self._backoff.reset()
 
     def _on_replay_ended(self, event: dict[str, Any]) -> None:
@@ -198,3 +177,5 @@ class Session:
 
     def _tell(self, event: dict[str, Any]) -> None:
         self.events.append(Event(event["event_type"], event))
+
+    _on_message_rated = _tell

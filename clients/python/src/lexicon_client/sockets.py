@@ -1,7 +1,6 @@
 """How does one talk in a chat over a WebSocket that may break?
 
-Whoever waits for something (a token, an event) reads the socket for all; so nothing runs in the
-background. Another thread may send and stop.
+Whoever waits for something (a token, an event) reads the socket for all. Another thread may send and stop.
 """
 
 from __future__ import annotations
@@ -17,24 +16,34 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from lexicon_client import calls
+from lexicon_client.calls import Rating
+from lexicon_client.doors import KeyDoor, TokenDoor, TokenSource
 from lexicon_client.failure import Unreachable
 from lexicon_client.models import Reply
-from lexicon_client.session import Event, Saying, Session
+from lexicon_client.saying import Event, Saying
+from lexicon_client.session import Session
 from lexicon_client.text import Token
-from lexicon_client.transport import Transport, socket_address
 
 
 class ChatSession:
     """One user in one chat; iterate over it for what happens besides the replies to what you say."""
 
-    def __init__(self, transport: Transport, key: str, chat_id: str, user_id: str, after: int | None) -> None:
-        self._transport = transport
-        self._key = key
-        self._session = Session(chat_id, user_id, after, transport.attempts)
+    def __init__(self, door: KeyDoor | TokenDoor, session: Session) -> None:
+        self._door = door
+        self._session = session
         self._socket: ClientConnection | None = None
         self._stack = ExitStack()
         self._reading = threading.Lock()
         self._closed = False
+
+    @classmethod
+    def with_token(cls, base_url: str, token: TokenSource, *, after: int | None = None, attempts: int = 8) -> Self:
+        """A session for whoever holds a chat token and no key; without `after` all of the chat is told first.
+
+        A function in place of a token is asked for a fresh one before each connection.
+        """
+        session = Session("", "", after, attempts, renewing=not isinstance(token, str))
+        return cls(TokenDoor(base_url, token), session)
 
     @property
     def after(self) -> int | None:
@@ -57,6 +66,10 @@ class ChatSession:
     def stop(self) -> None:
         """Stop the reply that is being written, whoever asked."""
         self._send('{"action": "stop"}')
+
+    def rate(self, message_id: str, rating: Rating | None) -> None:
+        """Say what the user thinks of a reply of the agent, or None to take it back; told by `message_rated`."""
+        self._send(calls.rate_frame(message_id, rating))
 
     def __iter__(self) -> Iterator[Event]:
         """Events as they come, for ever."""
@@ -107,9 +120,8 @@ class ChatSession:
             self._disconnect()
 
     def _connect(self) -> None:
-        query = self._session.connecting(self._transport.send(calls.get_chat(self._session.chat_id)))
-        address = f"{socket_address(str(self._transport.http.base_url))}?{query}"
-        opening = connect(address, additional_headers={"X-API-Key": self._key}, max_size=None)
+        address, headers = self._door.way(self._session)
+        opening = connect(address, additional_headers=headers, max_size=None)
         self._socket = self._stack.enter_context(opening)
 
     def _send(self, frame: str) -> None:
