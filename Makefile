@@ -1,9 +1,9 @@
-# make setup | run | test | check | bench | requirements
+# make setup | run | test | faults | faults-quick | check | image-check | bench | pictures | requirements
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup run test check bench requirements
+.PHONY: setup run test faults faults-quick check image-check bench pictures requirements
 
 setup: $(VENV)/.installed
 
@@ -24,17 +24,34 @@ run: setup
 test: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests $(ARGS)
 
+# What dies, hangs or lies, and what is lost by it: nothing. docs/faults.md.
+faults: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.campaign $(ARGS)
+
+faults-quick: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.campaign --quick $(ARGS)
+
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml
 	SECRET_KEY=check $(BIN)/mypy
 	SECRET_KEY=check $(BIN)/python manage.py makemigrations --check --dry-run
-	SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))') PUBLIC_URL=https://lexicon.invalid \
+	SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))') PUBLIC_URL=https://lexicon.invalid TRUSTED_PROXIES=127.0.0.1 \
 		$(BIN)/python manage.py check --deploy --fail-level WARNING
+
+# Every step of the Dockerfile, by hand, into a folder: packages too, which takes a minute.
+image-check: $(VENV)/.installed-dev
+	IMAGE_PYTHON=$$(command -v $(PYTHON)) $(BIN)/python -m pytest -q tests/shipping/test_image.py
 
 bench: $(VENV)/.installed-dev
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+# Those of docs/images. Needs chromium; look at what it made.
+pictures: $(VENV)/.installed-dev
+	@SECRET_KEY=only-for-pictures DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python -m tests.page.pictures
 
 # Needs uv. One file for all interpreters and platforms.
 requirements:

@@ -12,7 +12,7 @@ import re
 from collections.abc import AsyncGenerator, Sequence
 
 from agents import phrases
-from agents.contract import End, Escalate, Event, Request, Text, Turn, Usage
+from agents.contract import End, Escalate, Event, Request, Source, Text, Turn, Usage
 from agents.excerpts import excerpt
 from agents.intents import intent, is_follow_up
 from agents.terms import terms
@@ -52,14 +52,16 @@ class BuiltinAgent:
 
     async def reply(self, request: Request) -> AsyncGenerator[Event, None]:
         """One reply, a word at a time."""
-        said, escalate = _answer(request)
+        said, mark = _answer(request)
+        if isinstance(mark, Source):
+            yield mark
         for index, word in enumerate(_WORD.findall(said)):
             if self._pause and index:
                 await asyncio.sleep(self._pause)
             yield Text(word)
         yield self.estimate(request, said)
-        if escalate:
-            yield escalate
+        if isinstance(mark, Escalate):
+            yield mark
         yield End()
 
     def estimate(self, request: Request, said: str) -> Usage:
@@ -67,21 +69,22 @@ class BuiltinAgent:
         return Usage(len(request.question.split()), len(said.split()))
 
 
-def _answer(request: Request) -> tuple[str, Escalate | None]:
-    """What to say, and whether a person takes over afterwards."""
+def _answer(request: Request) -> tuple[str, Escalate | Source | None]:
+    """What to say, and where that is from, or whether a person takes over afterwards."""
     match intent(request.question, request.history):
         case "person":
             return phrases.SAY_PERSON, Escalate("The user asked for a person.")
         case "question":
-            return _quote(request), None
+            return _quote(request)
         case small_talk:
             return phrases.SAY[small_talk], None
 
 
-def _quote(request: Request) -> str:
+def _quote(request: Request) -> tuple[str, Source | None]:
     best = max(request.passages, key=lambda passage: passage.score, default=None)
     if best is None or best.score < KNOWN:
-        return phrases.SAY_UNKNOWN
+        return phrases.SAY_UNKNOWN, None
     wanted = dict.fromkeys(terms(search_question(request.question, request.history)), 1.0)
     text = excerpt(best.text, wanted, longest=QUOTE_CHARACTERS)
-    return f"{text}\n\n{phrases.SAY_SOURCE.format(title=best.title)}"
+    source = Source(best.article_id, best.title, best.url)
+    return f"{text}\n\n{phrases.SAY_SOURCE.format(title=best.title)}", source

@@ -27,6 +27,8 @@ class Passage:
     title: str
     text: str
     score: float
+    #: Where the original is; "" where nobody said.
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,15 @@ class Text:
     """The next words of the reply; white space counts, nothing is added between two of them."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An article that the reply is drawn from; `metadata.sources` names it to the user."""
+
+    article_id: str
+    title: str
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +82,18 @@ class End:
     finish_reason: str = "stop"
 
 
-Event = Text | Usage | Escalate | End
+Event = Text | Source | Usage | Escalate | End
 
 
 class AgentFailure(Exception):
-    """The model failed. The message is for the log: no key, no address with credentials, no text of the chat."""
+    """The model failed. The message is for the log: no key, no address with credentials, no text of the chat.
+
+    `reason` is what it counts as: "connection", "timeout", "status", "stream" or "silent".
+    """
+
+    def __init__(self, message: str, *, reason: str = "stream") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class Agent(Protocol):

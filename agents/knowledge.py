@@ -80,6 +80,7 @@ def search(*, tenant_id: uuid.UUID, question: str, limit: int = 3) -> list[Passa
             title=article.title,
             text=_passage(article, weights),
             score=scores[article.id] / sum(weights.values()),
+            url=article.source_url,
         )
         # One that was deleted since it was scored is not among them.
         for article in (articles[article_id] for article_id in scores if article_id in articles)

@@ -31,8 +31,12 @@ class Article(TenantOwned):
 
     class Meta:
         ordering = ("title", "id")
-        # Serves the two sums that every search begins with from the index alone.
-        indexes = (models.Index(fields=("tenant", "state", "length"), name="article_lengths"),)
+        indexes = (
+            # Serves the two sums that every search begins with from the index alone.
+            models.Index(fields=("tenant", "state", "length"), name="article_lengths"),
+            models.Index(fields=("title", "id"), name="article_by_title"),
+            models.Index(fields=("tenant", "title", "id"), name="article_of_tenant"),
+        )
 
     def __str__(self) -> str:
         return self.title

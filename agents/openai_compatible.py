@@ -58,7 +58,7 @@ class OpenAICompatibleAgent:
             while completion.finish_reason is None:
                 chunk = await patience.wait(response.content.readany())
                 if not chunk:
-                    raise AgentFailure("it closed the connection in the middle of its reply")
+                    raise AgentFailure("it closed the connection in the middle of its reply", reason="connection")
                 events = completion.events
                 if text := completion.feed(chunk):
                     spoke = True
@@ -68,7 +68,7 @@ class OpenAICompatibleAgent:
                 if completion.events > events:
                     patience.renew(spoke=spoke)
             if not spoke:
-                raise AgentFailure("it finished without a word")
+                raise AgentFailure("it finished without a word", reason="silent")
             await _read_rest(response, completion)
         finally:
             response.close()
@@ -121,18 +121,18 @@ class _Patience:
             async with asyncio.timeout_at(self._until):
                 return await answer
         except aiohttp.ServerTimeoutError:
-            raise AgentFailure(f"no connection in {self._timeouts.connect:g} s") from None
+            raise AgentFailure(f"no connection in {self._timeouts.connect:g} s", reason="connection") from None
         except TimeoutError:
             if self._until == self._end:
-                raise AgentFailure(f"its reply took longer than {self._timeouts.total:g} s") from None
-            raise AgentFailure(f"it was silent for {self._silence:g} s") from None
+                raise AgentFailure(f"its reply took longer than {self._timeouts.total:g} s", reason="timeout") from None
+            raise AgentFailure(f"it was silent for {self._silence:g} s", reason="timeout") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise AgentFailure(f"the connection failed: {type(error).__name__}") from None
+            raise AgentFailure(f"the connection failed: {type(error).__name__}", reason="connection") from None
 
 
 def _check_answer(response: aiohttp.ClientResponse) -> None:
     if response.status != 200:
-        raise AgentFailure(f"it answered with status {response.status}")
+        raise AgentFailure(f"it answered with status {response.status}", reason="status")
     if response.content_type in _NOT_A_STREAM:
         raise AgentFailure(f"it answered with {response.content_type}, not with a stream of events")
 

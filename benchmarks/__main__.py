@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -89,6 +91,15 @@ async def idle_memory(pid: int, address: str, headers: dict[str, str], count: in
     return cost
 
 
+def stored_bytes(database: Path) -> int:
+    """What a SQLite database holds, in bytes, wherever it lies: file or log."""
+    with closing(sqlite3.connect(database)) as connection:
+        pages, size, free = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size", "freelist_count")
+        )
+    return (pages - free) * size
+
+
 def lexicon(chats: int, rounds: int) -> None:
     """The service: SQLite, one process, credits and limits on."""
     folder = Path(tempfile.mkdtemp(prefix="lexicon-bench-"))
@@ -115,6 +126,7 @@ def lexicon(chats: int, rounds: int) -> None:
     server.start()
     assert server.process is not None
     pid = server.process.pid
+    print(f"Lexicon: {resident_bytes(pid) / 2**20:.0f} MiB of memory a process that has just started")
     headers = {"X-API-Key": key}
     try:
         with httpx.Client(base_url=server.http, headers=headers) as client:
@@ -128,10 +140,14 @@ def lexicon(chats: int, rounds: int) -> None:
                 f"{cpu / len(ids) * 1e3:.2f} CPU-ms each"
             )
         addresses = [f"{server.ws}/ws/chat?user_id=bench&chat_id={chat}" for chat in ids]
+        empty = stored_bytes(folder / "bench.sqlite3")
         asyncio.run(measure(pid, addresses[:1], headers, 20)).report("Lexicon, one chat")
         asyncio.run(measure(pid, addresses[:chats], headers, rounds)).report(f"Lexicon, {chats} chats at once")
+        stored = (stored_bytes(folder / "bench.sqlite3") - empty) / (20 + chats * rounds)
+        print(f"Lexicon: {stored / 1024:.1f} KiB of database a question with its reply")
         cost = asyncio.run(idle_memory(pid, addresses[0], headers, 500))
         print(f"Lexicon: {cost / 1024:.1f} KiB of memory an idle socket")
+        print(f"Lexicon: {resident_bytes(pid) / 2**20:.0f} MiB of memory the process after all that")
     finally:
         server.close()
 

@@ -14,9 +14,14 @@ from django.utils.safestring import SafeString
 from chats.admin_chat import ChatPage
 from chats.chats import parse_id
 from chats.models import Chat, Message
+from chats.rating import rated_down
 from chats.waiting import still_waiting
 from lexicon.payload import write_json
 from tenants.admin_paging import PagedAdmin, ReadOnlyAdmin
+from tenants.models import EndUser
+
+#: Most tenants whose user of one id is looked for; whoever means one of more looks in their tenant.
+_SAME_NAME = 100
 
 
 class AnsweredBy(admin.SimpleListFilter):
@@ -39,14 +44,26 @@ class AnsweredBy(admin.SimpleListFilter):
         return queryset.filter(status=self.value()) if self.value() else queryset
 
 
+class RatedDown(admin.SimpleListFilter):
+    """Whether a user was not content."""
+
+    title = "ratings"
+    parameter_name = "rated"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("down", "A reply is rated down")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Chat]) -> QuerySet[Chat]:
+        return rated_down(queryset) if self.value() == "down" else queryset
+
+
 @admin.register(Chat)
 class ChatAdmin(ChatPage, PagedAdmin):
     """All chats: those that changed last first or, of those that wait for a person, the longest waiting."""
 
     list_display = ("heading", "state", "tenant", "user", "last_message", "last_sequence")
     list_select_related = ("tenant", "user")
-    list_filter = (AnsweredBy,)
-    sortable_by = ("last_message",)
+    list_filter = (AnsweredBy, RatedDown)
     search_fields = ("id", "user__external_id")
     search_help_text = "The whole id of a chat, or of a user."
 
@@ -55,9 +72,10 @@ class ChatAdmin(ChatPage, PagedAdmin):
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         # Each of these is the order of an index.
-        if request.GET.get("status") in ("waiting", Chat.Status.ESCALATED):
+        status = request.GET.get("status")
+        if status in ("waiting", Chat.Status.ESCALATED):
             return ("updated_at", "id")
-        if "tenant__id__exact" in request.GET:
+        if "tenant__id__exact" in request.GET and not status:
             return ("-created_at", "-id")
         return ("-updated_at", "-id")
 
@@ -65,7 +83,19 @@ class ChatAdmin(ChatPage, PagedAdmin):
         if not search_term:
             return queryset, False
         by_id = queryset.filter(id=parse_id(search_term.strip()))
-        return (by_id if by_id.exists() else queryset.filter(user__external_id=search_term)), False
+        return (by_id if by_id.exists() else self._of_users(queryset, search_term)), False
+
+    @staticmethod
+    def _of_users(chats: QuerySet[Chat], external_id: str) -> QuerySet[Chat]:
+        """The chats of the users that are called so (mostly one), the newest first, as one user's index has them."""
+        users = EndUser.objects.all_tenants().filter(external_id=external_id).values_list("tenant_id", "id")
+        found = list(users[:_SAME_NAME])
+        if len(found) == 1:
+            ((tenant_id, user_id),) = found
+            chats = chats.filter(tenant_id=tenant_id, user_id=user_id)
+        else:
+            chats = chats.filter(user_id__in=[user_id for _, user_id in found])
+        return chats.order_by("-created_at", "-id")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -78,7 +108,7 @@ class ChatAdmin(ChatPage, PagedAdmin):
     def state(self, chat: Chat) -> SafeString:
         return format_html('<span class="chat-status {}">{}</span>', chat.status, chat.status)
 
-    @admin.display(description="last message", ordering="updated_at")
+    @admin.display(description="last message")
     def last_message(self, chat: Chat) -> str:
         return f"{chat.last_message_at:%Y-%m-%d %H:%M}" if chat.last_message_at else "none"
 

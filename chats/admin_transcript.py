@@ -65,6 +65,8 @@ def _line(message: Message) -> Line:
     if metadata.get("author") == "human":
         return Line(message, "person", metadata.get("author_name", "a person"), ("a person",))
     marks = [name for name in ("failed", "stopped") if metadata.get(name)]
+    if message.rating is not None:
+        marks.append(f"rated {message.rating}")
     if metadata.get("finish_reason") == "length":
         marks.append("cut at the longest length")
     return Line(message, "agent", "the agent", tuple(marks))

@@ -12,6 +12,7 @@ from chats import wake
 from chats.chats import open_chat
 from chats.models import Chat
 from chats.queue import drop_queued, running
+from chats.telling import TAKEN_OVER, tell
 
 
 @transaction.atomic
@@ -33,4 +34,7 @@ def change_chat(*, tenant_id: uuid.UUID, chat_id: object, status: str | None = N
         for name, value in fields.items():
             setattr(chat, name, value)
         Chat.objects.for_tenant(tenant_id).filter(id=chat.id).update(**fields)
+    if "status" in fields:
+        escalated = TAKEN_OVER if status == Chat.Status.ESCALATED else None
+        tell(chat, escalated=escalated, closed=status == Chat.Status.CLOSED)
     return chat

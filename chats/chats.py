@@ -94,8 +94,23 @@ def list_chats(*, tenant_id: uuid.UUID, user_id: str | None, offset: int, limit:
     if user_id is not None and not total:
         raise ApiError(USER_NOT_FOUND)
     order = ("-created_at", "-id") if descending else ("created_at", "id")
-    rows = list(chats.select_related("user").order_by(*order)[offset : offset + limit])
-    return Page(rows, total, offset, limit)
+    rows = _from(chats, offset, descending=descending) if offset else chats
+    return Page(list(rows.select_related("user").order_by(*order)[:limit]), total, offset, limit)
+
+
+def _from(chats: QuerySet[Chat], offset: int, *, descending: bool) -> QuerySet[Chat]:
+    """The chats without the first `offset` of them.
+
+    Where they begin is found in the index alone: no row that a far offset passes is read.
+    """
+    order = ("-created_at", "-id") if descending else ("created_at", "id")
+    begin = list(chats.order_by(*order).values_list("created_at", "id")[offset : offset + 1])
+    if not begin:
+        return chats.none()
+    ((created_at, chat_id),) = begin
+    if descending:
+        return chats.filter(created_at__lte=created_at).exclude(created_at=created_at, id__gt=chat_id)
+    return chats.filter(created_at__gte=created_at).exclude(created_at=created_at, id__lt=chat_id)
 
 
 def list_messages(*, chat: Chat, offset: int, limit: int, descending: bool) -> Page:
@@ -106,5 +121,7 @@ def list_messages(*, chat: Chat, offset: int, limit: int, descending: bool) -> P
     else:
         first, last = offset + 1, offset + limit
     messages = Message.objects.for_tenant(chat.tenant_id).filter(chat=chat, sequence__range=(first, last))
-    rows = list(messages.select_related("user").order_by("-sequence" if descending else "sequence"))
+    messages = messages.select_related("user").order_by("-sequence" if descending else "sequence")
+    # The range has no more, but a planner that thinks so reads every user to join them.
+    rows = list(messages[:limit])
     return Page(rows, chat.last_sequence, offset, limit)

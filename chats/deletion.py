@@ -13,6 +13,7 @@ from chats.chats import open_chat
 from chats.models import Chat, Checkpoint, Connection, Message, Process, Reply
 from chats.queue import drop_queued, running
 from lexicon.errors import CHAT_IN_USE, ApiError
+from webhooks import outbox
 
 
 @transaction.atomic
@@ -44,6 +45,7 @@ def exists(*, chat_id: uuid.UUID) -> bool:
 
 def do_remove(chat: Chat) -> None:
     """Remove the chat's rows, by table: Django's collector would load each of them first."""
+    outbox.do_forget(tenant_id=chat.tenant_id, chat_id=chat.id)
     replies = Reply.objects.for_tenant(chat.tenant_id).filter(chat=chat)
     for rows in (
         Checkpoint.objects.filter(reply__in=replies.values("id")),

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
+from agents.contract import Usage
 from chats import wake
 from chats.deletion import do_remove
 from chats.models import Chat, Checkpoint, Message, Reply
 from chats.queue import claim_next, drop_queued, running
+from chats.telling import tell
+from lexicon import logs, metrics
 from tenants import credits
+
+logger = logging.getLogger(__name__)
+
+NOTHING_USED = Usage(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +37,8 @@ class Outcome:
     cost: int = 0
     #: Why a person should take over; None where the agent goes on.
     escalate: str | None = None
+    #: What the cost is made of.
+    usage: Usage = NOTHING_USED
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +75,7 @@ def end_reply(
     now = timezone.now()
     if reply.reserved:
         credits.settle(tenant_id=tenant_id, reply_id=reply.id, cost=outcome.cost)
+    transaction.on_commit(partial(_tell, reply, outcome))
     wake.after_commit(chat.id)
     if chat.deleted_at is not None:
         do_remove(chat)
@@ -83,6 +95,8 @@ def end_reply(
     )
     Checkpoint.objects.filter(reply=reply).delete()
     next_reply = None
+    # Somebody may have taken it over meanwhile; then it is no news.
+    escalated = outcome.escalate if chat.status != Chat.Status.ESCALATED else None
     if outcome.escalate is not None:
         chat.status = Chat.Status.ESCALATED
         drop_queued(chat)
@@ -91,7 +105,32 @@ def end_reply(
     Chat.objects.for_tenant(tenant_id).filter(id=chat.id).update(
         last_sequence=message.sequence, status=chat.status, last_message_at=now, updated_at=now
     )
+    tell(chat, said=message, escalated=escalated)
     return Ended(stands=True, status=chat.status, next_reply=next_reply)
+
+
+def _tell(reply: Reply, outcome: Outcome) -> None:
+    """Count the reply, and write it down."""
+    seconds = (timezone.now() - (reply.started_at or reply.created_at)).total_seconds()
+    metrics.reply_ended(
+        state=str(outcome.state),
+        seconds=seconds,
+        input_tokens=outcome.usage.input_tokens,
+        output_tokens=outcome.usage.output_tokens,
+    )
+    logger.info(
+        "reply ended",
+        extra=logs.fields(
+            tenant_id=str(reply.tenant_id),
+            chat_id=str(reply.chat_id),
+            reply_id=str(reply.id),
+            state=str(outcome.state),
+            model=outcome.metadata.get("model"),
+            tokens=outcome.cost,
+            tries=reply.tries,
+            milliseconds=round(seconds * 1000, 1),
+        ),
+    )
 
 
 def _close(replies: Any, state: str) -> Reply | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from chats.models import Message
 from chats.tokens import LEAST_TTL_SECONDS, MOST_TTL_SECONDS, TTL_SECONDS
 from lexicon.errors import invalid
 from lexicon.payload import text_problem
@@ -42,6 +43,15 @@ def read_status(status: object) -> str:
     if status not in ("active", "closed"):
         raise invalid(status="must be active or closed")
     return str(status)
+
+
+def read_rating(body: dict[str, Any]) -> str | None:
+    """What is thought of a reply: "up", "down", or None to take it back."""
+    if "rating" not in body:
+        raise invalid(rating="is required")
+    if body["rating"] not in (None, *Message.Rating.values):
+        raise invalid(rating="must be up, down or null")
+    return None if body["rating"] is None else str(body["rating"])
 
 
 def read_ttl(seconds: object) -> int:

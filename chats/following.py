@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from django.db.models import FilteredRelation, Q
+from django.db.models import FilteredRelation, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
 from chats.chats import open_chat
-from chats.models import Chat, Message, Reply
+from chats.models import Chat, Checkpoint, Message, Reply
 
 #: Most messages read at once; who is further behind reads again.
 BATCH = 500
@@ -21,6 +23,7 @@ class Running:
 
     reply_id: uuid.UUID
     epoch: int
+    owner_id: uuid.UUID | None
     question_id: uuid.UUID
     #: The external id of the user it answers.
     user_id: str
@@ -45,16 +48,20 @@ class Standing:
 def read_standing(*, chat_id: uuid.UUID, after: int | None) -> Standing | None:
     """Where the chat stands, with the messages after a sequence (None: no messages); None where it is gone."""
     chats = Chat.objects.all_tenants().filter(id=chat_id, deleted_at=None)
-    chats = chats.annotate(run=FilteredRelation("replies", condition=Q(replies__state=Reply.State.RUNNING)))
-    row = chats.values_list(
-        "tenant_id",
-        "status",
-        "last_sequence",
-        "run__id",
-        "run__epoch",
-        "run__question_id",
-        "run__question__user__external_id",
-    ).first()
+    row = (
+        _with_run(chats)
+        .values_list(
+            "tenant_id",
+            "status",
+            "last_sequence",
+            "run__id",
+            "run__epoch",
+            "run__owner_id",
+            "run__question_id",
+            "run__question__user__external_id",
+        )
+        .first()
+    )
     if row is None:
         return None
     tenant_id, status, last_sequence, *run = row
@@ -63,6 +70,27 @@ def read_standing(*, chat_id: uuid.UUID, after: int | None) -> Standing | None:
     if after is not None and after < last_sequence:
         messages = read_messages(tenant_id=tenant_id, chat_id=chat_id, after=after, upto=last_sequence)
     return Standing(tenant_id, status, last_sequence, running, messages)
+
+
+def _with_run(chats: QuerySet[Chat]) -> Any:
+    """The chats, each with the reply that runs in it as `run`."""
+    return chats.annotate(run=FilteredRelation("replies", condition=Q(replies__state=Reply.State.RUNNING)))
+
+
+class Position(NamedTuple):
+    """What tells whether anything happened in a chat: its last message, its status, and the try that runs."""
+
+    last_sequence: int
+    status: str
+    reply_id: uuid.UUID | None
+    epoch: int | None
+
+
+def read_positions(chat_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Position]:
+    """Where these chats stand; those that are gone are not in the answer."""
+    chats = _with_run(Chat.objects.all_tenants().filter(id__in=chat_ids, deleted_at=None))
+    rows = chats.values_list("id", "last_sequence", "status", "run__id", "run__epoch")
+    return {chat_id: Position(*position) for chat_id, *position in rows}
 
 
 def read_messages(*, tenant_id: uuid.UUID, chat_id: uuid.UUID, after: int, upto: int) -> list[Message]:
@@ -77,6 +105,7 @@ class ReplyStanding:
 
     state: str
     epoch: int
+    owner_id: uuid.UUID | None
     content: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
 
@@ -84,11 +113,24 @@ class ReplyStanding:
 def read_reply(*, tenant_id: uuid.UUID, reply_id: uuid.UUID) -> ReplyStanding | None:
     """Where the reply stands; None where its chat is gone."""
     replies = Reply.objects.for_tenant(tenant_id).filter(id=reply_id, chat__deleted_at=None)
-    row = replies.values_list("state", "epoch").first()
+    row = replies.values_list("state", "epoch", "owner_id").first()
     if row is None:
         return None
     message = Message.objects.for_tenant(tenant_id).filter(id=reply_id).first()
     return ReplyStanding(*row) if message is None else ReplyStanding(*row, message.content, message.metadata)
+
+
+def read_checkpoints(
+    wanted: Mapping[tuple[uuid.UUID, int], int],
+) -> dict[tuple[uuid.UUID, int], list[tuple[int, list[str]]]]:
+    """The kept pieces of tries (reply and epoch) from a piece on, as (number of the first, pieces), in order."""
+    kept: dict[tuple[uuid.UUID, int], list[tuple[int, list[str]]]] = {}
+    for (reply_id, epoch), piece in wanted.items():
+        rows = Checkpoint.objects.filter(reply_id=reply_id, epoch=epoch)
+        holding = rows.filter(first_piece__lte=piece).order_by("-first_piece").values("first_piece")[:1]
+        rows = rows.filter(first_piece__gte=Coalesce(Subquery(holding), 0)).order_by("first_piece")
+        kept[reply_id, epoch] = list(rows.values_list("first_piece", "pieces"))
+    return kept
 
 
 def find_open_reply(

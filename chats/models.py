@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -68,8 +69,10 @@ class Chat(TenantOwned):
 
     class Meta:
         indexes = (
-            models.Index(fields=("tenant", "user", "created_at", "id"), name="chat_of_user"),
-            models.Index(fields=("tenant", "created_at", "id"), name="chat_of_tenant"),
+            # With deleted_at a list is counted, and paged through, without reading a row that it does not show.
+            models.Index(fields=("tenant", "user", "created_at", "id", "deleted_at"), name="chat_of_user"),
+            models.Index(fields=("tenant", "created_at", "id", "deleted_at"), name="chat_of_tenant"),
+            models.Index(fields=("tenant", "status", "updated_at", "id"), name="chat_of_tenant_by_status"),
             models.Index(fields=("-updated_at", "-id"), name="chat_by_update"),
             models.Index(fields=("status", "-updated_at", "-id"), name="chat_by_status"),
         )
@@ -90,6 +93,10 @@ class Message(TenantOwned):
         USER = "user"
         ASSISTANT = "assistant"
 
+    class Rating(models.TextChoices):
+        UP = "up"
+        DOWN = "down"
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     chat = models.ForeignKey(Chat, on_delete=models.CASCADE, related_name="messages")
     sequence = models.PositiveIntegerField()
@@ -103,6 +110,8 @@ class Message(TenantOwned):
     digest = models.CharField(max_length=64, blank=True)
     reply_to = models.ForeignKey("self", null=True, blank=True, on_delete=models.CASCADE, related_name="replies")
     created_at = models.DateTimeField(default=timezone.now)
+    #: What its reader thinks of a reply of the agent; the only thing of a message that changes.
+    rating = models.CharField(max_length=4, choices=Rating, null=True, blank=True)
 
     class Meta:
         constraints = (
@@ -113,9 +122,18 @@ class Message(TenantOwned):
                 name="message_client_message_id",
             ),
         )
+        # The condition names no value: SQLite uses a partial index only where no parameter decides about it.
+        indexes = (
+            models.Index(fields=("rating", "chat"), condition=models.Q(rating__isnull=False), name="message_rated"),
+        )
 
     def __str__(self) -> str:
         return f"{self.role} {self.sequence}"
+
+    @property
+    def told_metadata(self) -> dict[str, Any]:
+        """The metadata as clients see it: with the rating, where there is one."""
+        return self.metadata if self.rating is None else {**self.metadata, "rating": self.rating}
 
 
 class Reply(TenantOwned):
@@ -156,10 +174,10 @@ class Reply(TenantOwned):
                 fields=("chat",), condition=models.Q(state="running"), name="reply_running_once_in_a_chat"
             ),
         )
+        # Not of open replies alone, for the same reason.
         indexes = (
-            models.Index(
-                fields=("chat", "state"), condition=models.Q(state__in=("queued", "running")), name="reply_open"
-            ),
+            models.Index(fields=("chat", "state"), name="reply_of_chat"),
+            models.Index(fields=("state", "created_at"), name="reply_by_state"),
         )
 
     def __str__(self) -> str:

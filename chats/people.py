@@ -11,6 +11,7 @@ from chats import wake
 from chats.chats import open_chat
 from chats.models import Chat, Message
 from chats.queue import running
+from chats.telling import tell
 
 
 @transaction.atomic
@@ -36,5 +37,6 @@ def post_person_reply(*, tenant_id: uuid.UUID, chat_id: uuid.UUID, content: str,
     Chat.objects.for_tenant(tenant_id).filter(id=chat.id).update(
         last_sequence=message.sequence, last_message_at=now, updated_at=now
     )
+    tell(chat, said=message)
     wake.after_commit(chat.id)
     return message

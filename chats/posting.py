@@ -12,6 +12,8 @@ from django.utils import timezone
 from chats import wake
 from chats.chats import open_chat
 from chats.models import Chat, Message, Reply
+from chats.telling import tell
+from lexicon import metrics, tracing
 from lexicon.errors import (
     INVALID_REQUEST,
     MESSAGE_LIMIT_REACHED,
@@ -59,6 +61,7 @@ def read_draft(content: object, metadata: object, client_message_id: str | None,
     return Draft(str(content), check_metadata(metadata), client_message_id)
 
 
+@tracing.spanned("post")
 @transaction.atomic
 def post_message(
     *,
@@ -88,12 +91,14 @@ def post_message(
     if of_end_user:
         verdict = user_windows.count(user.id, tenant.user_messages_per_minute)
         if not verdict.allowed:
+            metrics.LIMITS_HIT.labels("user_messages").inc()
             raise ApiError(RATE_LIMIT_EXCEEDED, "Too many messages in one minute", retry_after=verdict.reset)
     answered = chat.status != Chat.Status.ESCALATED
     states = list(
         Reply.objects.for_tenant(tenant.id).filter(chat=chat, state__in=Reply.OPEN).values_list("state", flat=True)
     )
     if answered and states.count(Reply.State.QUEUED) >= tenant.queue_depth and states:
+        metrics.LIMITS_HIT.labels("queue").inc()
         raise ApiError(RATE_LIMIT_EXCEEDED, "Too many messages of this chat wait for a reply", retry_after=1)
     reserved = credits.reserve(tenant=tenant, needed=answered)
 
@@ -116,14 +121,17 @@ def post_message(
         if process_id is not None and not states:
             reply.state, reply.owner_id, reply.tries, reply.started_at = Reply.State.RUNNING, process_id, 1, now
         reply.save(force_insert=True)
+    if chat.status == Chat.Status.CLOSED:
+        chat.status = Chat.Status.ACTIVE
     Chat.objects.for_tenant(tenant.id).filter(id=chat.id).update(
         last_sequence=message.sequence,
         user_message_count=chat.user_message_count + 1,
         title=chat.title or draft.content[:60],
-        status=Chat.Status.ACTIVE if chat.status == Chat.Status.CLOSED else chat.status,
+        status=chat.status,
         last_message_at=now,
         updated_at=now,
     )
+    tell(chat, said=message)
     wake.after_commit(chat.id)
     return Posted(message, reply)
 
@@ -149,4 +157,5 @@ def _check_limits(tenant: Tenant, chat: Chat, draft: Draft) -> None:
     if limit is None and chat.is_conversation:
         limit = Tenant.CONVERSATION_MESSAGE_LIMIT
     if limit is not None and chat.user_message_count >= limit:
+        metrics.LIMITS_HIT.labels("conversation").inc()
         raise ApiError(MESSAGE_LIMIT_REACHED, f"This conversation has reached its limit of {limit} messages")

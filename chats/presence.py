@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import transaction
+from django.db.models import Subquery
 from django.db.models.functions import Now
 
 from chats.chats import find_or_create_user, open_chat
 from chats.models import Chat, Connection, Process
 from chats.tokens import check_origin, read_token
+from lexicon import metrics
 from lexicon.errors import AUTH_ERROR, CONNECTION_LIMIT_EXCEEDED, INVALID_REQUEST, ApiError, invalid
 from lexicon.payload import text_problem
 from tenants.authentication import check_kind, open_key, open_live_key
@@ -68,6 +70,7 @@ def open_connection(*, parameters: Parameters, connection_id: uuid.UUID, process
         Account.objects.select_for_update(no_key=True).get(tenant_id=key.tenant_id)
         connections = Connection.objects.for_tenant(key.tenant_id).filter(process__in=Process.objects.living())
         if connections.count() >= key.tenant.ws_connections:
+            metrics.LIMITS_HIT.labels("connections").inc()
             raise ApiError(CONNECTION_LIMIT_EXCEEDED)
         Connection.objects.create(
             id=connection_id, process_id=process_id, tenant_id=key.tenant_id, chat=chat, user=user, key=key
@@ -84,6 +87,15 @@ def beat(process_id: uuid.UUID) -> None:
     """Renew the lease of a process, on the database's clock."""
     if not Process.objects.filter(id=process_id).update(beat_at=Now()):
         Process.objects.create(id=process_id)
+
+
+def others_alive(process_id: uuid.UUID) -> bool:
+    """Whether another process lives on this database: one that has beaten since this one started.
+
+    (The row of a process that died just before is younger than its lease too, but it beats no more.)
+    """
+    started = Process.objects.filter(id=process_id).values("started_at")
+    return Process.objects.living().exclude(id=process_id).filter(beat_at__gt=Subquery(started)).exists()
 
 
 def tidy(*, process_id: uuid.UUID, open_connections: Collection[uuid.UUID]) -> None:

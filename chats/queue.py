@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from functools import partial
 
+from django.db import transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from chats.models import Chat, Reply
+from lexicon import metrics
 from tenants import credits
 
 
@@ -40,5 +43,6 @@ def drop_queued(chat: Chat, *, begun_too: bool = False) -> None:
         waiting.exclude(started_at=None).update(stop_requested=True)
         waiting = waiting.filter(started_at=None)
     reserves = waiting.filter(reserved=True).count()
-    waiting.update(state=Reply.State.DROPPED, reserved=False, finished_at=timezone.now())
+    dropped = waiting.update(state=Reply.State.DROPPED, reserved=False, finished_at=timezone.now())
+    transaction.on_commit(partial(metrics.REPLIES.labels("dropped").inc, dropped))
     credits.release(tenant_id=chat.tenant_id, replies=reserves)

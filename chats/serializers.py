@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from chats.chats import Page
@@ -33,7 +34,7 @@ def message_body(message: Message) -> dict[str, Any]:
         "media_type": None,
         "media_url": None,
         "created_at": message.created_at,
-        "metadata": message.metadata,
+        "metadata": message.told_metadata,
         "sequence": message.sequence,
         "user_id": message.user.external_id,
         "reply_to": message.reply_to_id,
@@ -45,6 +46,6 @@ def page_body(name: str, rows: list[dict[str, Any]], page: Page) -> dict[str, An
     return {name: rows, "total": page.total, "offset": page.offset, "limit": page.limit, "has_more": page.has_more}
 
 
-def turn_body(message: Message) -> dict[str, Any]:
+def turn_body(role: str, content: str, created_at: datetime) -> dict[str, Any]:
     """A message of the customer face."""
-    return {"role": message.role, "content": message.content, "createdAt": message.created_at}
+    return {"role": role, "content": content, "createdAt": created_at}

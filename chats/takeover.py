@@ -11,10 +11,12 @@ from django.db import transaction
 from django.db.models import Exists, F, Max, OuterRef, Q
 from django.utils import timezone
 
+from agents.contract import Usage
 from chats import wake
 from chats.ending import Outcome, end_reply
 from chats.models import Chat, Checkpoint, Process, Reply
 from chats.queue import claim_next, running
+from lexicon import metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ def adopt(*, orphan: Orphan, process_id: uuid.UUID) -> Reply | None:
         return _end_for_the_dead(adopted, Reply.State.STOPPED, process_id) if adopted.stop_requested else adopted
     if reply.id != orphan.reply_id or reply.owner_id == process_id or _lives(reply.owner_id):
         return None
+    transaction.on_commit(metrics.TAKEOVERS.inc)
     if reply.stop_requested or chat.deleted_at is not None:
         return _end_for_the_dead(reply, Reply.State.STOPPED, process_id)
     if reply.tries >= Reply.MAX_TRIES:
@@ -152,7 +155,7 @@ def _end_for_the_dead(reply: Reply, state: str, process_id: uuid.UUID) -> Reply 
         chat_id=reply.chat_id,
         reply_id=reply.id,
         epoch=reply.epoch,
-        outcome=Outcome(state, content, metadata, cost),
+        outcome=Outcome(state, content, metadata, cost, usage=Usage(0, cost)),
         process_id=process_id,
     )
     return ended.next_reply

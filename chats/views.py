@@ -13,6 +13,7 @@ from chats import deletion, fields, serializers
 from chats.changes import change_chat
 from chats.chats import do_create_chat, list_chats, list_messages, open_chat
 from chats.idempotency import create_once
+from chats.rating import rate_message
 from chats.tokens import make_token
 from lexicon.errors import USER_NOT_FOUND, ApiError
 from lexicon.payload import check_metadata, text_problem
@@ -70,6 +71,16 @@ class ChatViewSet(KeyedViewSet):
         page = list_messages(chat=chat, offset=offset, limit=limit, descending=descending)
         rows = [serializers.message_body(message) for message in page.rows]
         return Response(serializers.page_body("messages", rows, page))
+
+    def rate(self, request: Request, chat_id: str, message_id: str) -> Response:
+        """Say what the reader of a reply thinks of it."""
+        message = rate_message(
+            tenant_id=self.key.tenant_id,
+            chat_id=chat_id,
+            message_id=message_id,
+            rating=fields.read_rating(dict(request.data)),
+        )
+        return Response(serializers.message_body(message))
 
     def destroy(self, request: Request, chat_id: str) -> Response:
         """Delete a chat and its messages for good."""

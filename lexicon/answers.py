@@ -38,6 +38,7 @@ def error_response(request: HttpRequest, error: ApiError) -> HttpResponse:
         response = json_response(error.lexicon_body(), error.kind.http or 500)
     for name, value in error.headers.items():
         response[name] = value
+    response.error_code = error.kind.code  # type: ignore[attr-defined]  # for lexicon/access.py
     return response
 
 

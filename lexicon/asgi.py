@@ -6,6 +6,7 @@ engine. daphne knows no life cycle: there the engine starts with its reactor.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from typing import Any
@@ -14,6 +15,15 @@ from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lexicon.settings")
 _django = get_asgi_application()
+
+from django.conf import settings  # noqa: E402
+
+from lexicon import reporting, tracing  # noqa: E402
+
+if settings.SENTRY_DSN:
+    reporting.start(settings.SENTRY_DSN)
+if settings.OTEL_EXPORTER_OTLP_ENDPOINT:
+    tracing.start(settings.OTEL_EXPORTER_OTLP_ENDPOINT)
 
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from django.urls import re_path  # noqa: E402
@@ -35,6 +45,7 @@ async def lifespan(scope: Any, receive: Any, send: Any) -> None:
         elif message["type"] == "lifespan.shutdown":
             if running is not None:
                 await running.stop()
+            await asyncio.to_thread(tracing.stop)
             await send({"type": "lifespan.shutdown.complete"})
             return
 

@@ -6,9 +6,12 @@ two keys and the admin's password. Nothing else ever stores a key. Production ne
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -42,13 +45,26 @@ def save(values: dict[str, str]) -> None:
     temporary.replace(target)
 
 
+@contextmanager
+def locked() -> Iterator[None]:
+    """Nobody else who asks this way changes the file, or what is made to agree with it, meanwhile."""
+    folder = os.open(path().parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
 def provide_secret(*, create: bool) -> None:
     """Put the remembered SECRET_KEY into the environment where none is given; make one with `create`."""
     if os.environ.get("SECRET_KEY"):
         return
-    values = load()
-    if "SECRET_KEY" not in values and create:
-        values["SECRET_KEY"] = secrets.token_urlsafe(50)
-        save(values)
-    if "SECRET_KEY" in values:
-        os.environ["SECRET_KEY"] = values["SECRET_KEY"]
+    if create:
+        with locked():
+            values = load()
+            if "SECRET_KEY" not in values:
+                values["SECRET_KEY"] = secrets.token_urlsafe(50)
+                save(values)
+    if secret := load().get("SECRET_KEY"):
+        os.environ["SECRET_KEY"] = secret

@@ -21,7 +21,7 @@ from django.middleware.common import CommonMiddleware
 from django.middleware.csrf import CsrfViewMiddleware
 from django.middleware.security import SecurityMiddleware
 
-from lexicon.logs import request_id
+from lexicon import logs
 
 _PLAIN_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 
@@ -40,11 +40,9 @@ class RequestIdMiddleware:
         """The answer, with `X-Request-ID`."""
         given = request.headers.get("X-Request-ID", "")
         current = given if _PLAIN_ID.fullmatch(given) else uuid.uuid4().hex
-        token = request_id.set(current)
-        try:
-            response = await self.get_response(request)
-        finally:
-            request_id.reset(token)
+        # Django runs each request in a task of its own; what the answer still does after this is the request's, too.
+        logs.bind(request_id=current)
+        response = await self.get_response(request)
         response["X-Request-ID"] = current
         if not response.streaming and not response.has_header("Content-Length"):
             response["Content-Length"] = str(len(response.content))  # type: ignore[attr-defined]
@@ -53,7 +51,7 @@ class RequestIdMiddleware:
 
 def is_api(request: HttpRequest) -> bool:
     """Whether the request is the API's, which knows no browser."""
-    return request.path_info.startswith(("/api/v1/", "/healthz", "/readyz"))
+    return request.path_info.startswith(("/api/v1/", "/healthz", "/readyz", "/metrics"))
 
 
 class SecurityHeadersMiddleware(SecurityMiddleware):

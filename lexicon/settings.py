@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Callable
 from datetime import timedelta
@@ -11,7 +12,9 @@ from urllib.parse import urlsplit
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
-from environs import Env
+from environs import Env, EnvError
+
+from lexicon.logs import own_lines_only, unforeseen_only
 
 T = TypeVar("T")
 
@@ -21,8 +24,14 @@ env = Env()
 
 
 def given(read: Callable[[str], T], name: str, default: T) -> T:
-    """What the environment gives; a variable that is empty counts as not set."""
-    return read(name) if os.environ.get(name) else default
+    """What the environment gives; a variable that is empty counts as not set.
+
+    Raises ImproperlyConfigured where it is of the wrong kind.
+    """
+    try:
+        return read(name) if os.environ.get(name) else default
+    except EnvError as error:
+        raise ImproperlyConfigured(str(error)) from None
 
 
 # --- What this installation is -------------------------------------------------------------------
@@ -34,6 +43,8 @@ if not SECRET_KEY:
         "python -c 'import secrets; print(secrets.token_urlsafe(50))'. "
         "To try things out, use `make run`, which makes one."
     )
+#: Keys of before: what they signed and encrypted is still read.
+SECRET_KEY_FALLBACKS: list[str] = given(env.list, "SECRET_KEY_FALLBACKS", [])
 DEBUG = given(env.bool, "DEBUG", False)
 HOST = given(env.str, "HOST", "127.0.0.1")
 PORT = given(env.int, "PORT", 8000)
@@ -60,13 +71,16 @@ INSTALLED_APPS = [
     "rest_framework",
     "tenants",
     "agents",
+    "webhooks",
     "chats",
     "streaming",
+    "lexicon",
     "lexicon.documents",
 ]
 # The browser's middleware steps aside for the API (lexicon/middleware.py says why).
 MIDDLEWARE = [
     "lexicon.middleware.RequestIdMiddleware",
+    "lexicon.access.AccessMiddleware",
     "lexicon.middleware.SecurityHeadersMiddleware",
     "tenants.middleware.CallerMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
@@ -108,9 +122,16 @@ REST_FRAMEWORK = {
 
 # --- Data ----------------------------------------------------------------------------------------
 
-DATABASES = {
-    "default": dj_database_url.parse(given(env.str, "DATABASE_URL", "") or f"sqlite:///{BASE_DIR / 'db.sqlite3'}"),
-}
+#: How long one statement may take; a lock may be waited for 0.4 of that.
+STATEMENT_SECONDS = given(env.float, "STATEMENT_SECONDS", 5.0)
+try:
+    _url = given(env.str, "DATABASE_URL", "") or f"sqlite:///{BASE_DIR / 'db.sqlite3'}"
+    DATABASES = {"default": dj_database_url.parse(_url)}
+except ValueError:
+    # Not what was given: there may be a password in it.
+    raise ImproperlyConfigured(
+        "DATABASE_URL must look like sqlite:////absolute/path or postgres://user:password@host:5432/name."
+    ) from None
 _database = DATABASES["default"]
 if _database["ENGINE"] == "django.db.backends.sqlite3":
     _database["CONN_MAX_AGE"] = None
@@ -122,19 +143,43 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
     }
 else:
+    from lexicon.postgresql import ImpatientConnection
+
     _database["CONN_MAX_AGE"] = 0
     _database["CONN_HEALTH_CHECKS"] = True
     _database["OPTIONS"] = {
-        "pool": {"min_size": 2, "max_size": 20, "timeout": 5},
+        # What the address says besides: sslmode, sslrootcert.
+        **_database.get("OPTIONS", {}),
+        "pool": {
+            "min_size": 2,
+            "max_size": 20,
+            "timeout": STATEMENT_SECONDS,
+            # The pool waits twice as long after each try to connect. Giving up soon, it begins again with the next
+            # unit that asks, and so at most a second after the database is back.
+            "reconnect_timeout": 2,
+            # It bounds what the server's own timeouts do not: a server that never answers.
+            "connection_class": ImpatientConnection,
+        },
         "connect_timeout": 5,
-        "options": "-c statement_timeout=5000 -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000",
+        "options": f"-c statement_timeout={STATEMENT_SECONDS * 1000:.0f} -c lock_timeout={STATEMENT_SECONDS * 400:.0f}"
+        " -c idle_in_transaction_session_timeout=10000",
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 3,
         "tcp_user_timeout": 10000,
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+#: What several processes share besides the database; "" where one process serves.
 REDIS_URL = given(env.str, "REDIS_URL", "")
+if REDIS_URL:
+    # Not "default": Channels gives every consumer that one, and closes its socket when Redis fails.
+    CHANNEL_LAYERS = {
+        "wakes": {
+            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            # Without a socket timeout: an idle subscription is no failure.
+            "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": None}], "prefix": "lexicon"},
+        }
+    }
 #: Django reads a body only up to this; the JSON gate (lexicon/payload.py) has the same bound.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
@@ -147,6 +192,12 @@ SWEEP_SECONDS = LEASE_SECONDS / 6
 LEASE_MARGIN_SECONDS = LEASE_SECONDS / 6
 #: How long replies and SSE responses may go on after SIGTERM before they are handed over.
 DRAIN_SECONDS = given(env.float, "DRAIN_SECONDS", 20.0)
+#: A client that reads nothing of what waits for it, WebSocket or SSE, is cut after so long.
+SLOW_READER_SECONDS = given(env.float, "SLOW_READER_SECONDS", 15.0)
+#: Equal processes that serve the port.
+WEB_CONCURRENCY = given(env.int, "WEB_CONCURRENCY", 1)
+if WEB_CONCURRENCY < 1:
+    raise ImproperlyConfigured(f"WEB_CONCURRENCY must be 1 or more, not {WEB_CONCURRENCY}.")
 #: After this many seconds of silence an SSE response says that it is still there.
 PING_SECONDS = given(env.float, "PING_SECONDS", 15.0)
 
@@ -160,6 +211,18 @@ MODEL_CONNECT_SECONDS = given(env.float, "MODEL_CONNECT_SECONDS", 10.0)
 MODEL_FIRST_TOKEN_SECONDS = given(env.float, "MODEL_FIRST_TOKEN_SECONDS", 60.0)
 MODEL_GAP_SECONDS = given(env.float, "MODEL_GAP_SECONDS", 30.0)
 MODEL_TOTAL_SECONDS = given(env.float, "MODEL_TOTAL_SECONDS", 600.0)
+
+# --- Webhooks ------------------------------------------------------------------------------------
+
+#: Networks and hosts to which connections are made although they are not on the public internet.
+OUTBOUND_ALLOW: list[str] = given(env.list, "OUTBOUND_ALLOW", [])
+for _entry in OUTBOUND_ALLOW:
+    try:
+        _ = ipaddress.ip_network(_entry) if set("/:") & set(_entry) else None
+    except ValueError as error:
+        raise ImproperlyConfigured(
+            f"OUTBOUND_ALLOW must list networks like 10.0.0.0/8 and names of hosts, without a port: {error}."
+        ) from None
 
 # --- Staff and browsers --------------------------------------------------------------------------
 
@@ -195,10 +258,17 @@ USE_I18N = False
 USE_TZ = True
 TIME_ZONE = "UTC"
 
+# --- Watching it ---------------------------------------------------------------------------------
+
+#: Who sends it may read /metrics; without one, who asks from this machine.
+METRICS_TOKEN = given(env.str, "METRICS_TOKEN", "")
+SENTRY_DSN = given(env.str, "SENTRY_DSN", "")
+OTEL_EXPORTER_OTLP_ENDPOINT = given(env.str, "OTEL_EXPORTER_OTLP_ENDPOINT", "")
+
 # --- Logs ----------------------------------------------------------------------------------------
 
 LOG_LEVEL = given(env.str, "LOG_LEVEL", "INFO").upper()
-LOG_FORMAT = given(env.str, "LOG_FORMAT", "text")
+LOG_FORMAT = given(env.str, "LOG_FORMAT", "json")
 if LOG_FORMAT not in ("text", "json"):
     raise ImproperlyConfigured(f"LOG_FORMAT must be text or json, not {LOG_FORMAT!r}.")
 LOGGING = {
@@ -208,11 +278,18 @@ LOGGING = {
         "text": {"()": "lexicon.logs.TextFormatter"},
         "json": {"()": "lexicon.logs.JSONFormatter"},
     },
+    "filters": {
+        "own_lines_only": {"()": lambda: own_lines_only},
+        "unforeseen_only": {"()": lambda: unforeseen_only},
+    },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
-    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    # Of the libraries never what they say to who debugs them: headers and frames, as they come.
+    "root": {"handlers": ["stderr"], "level": "INFO" if LOG_LEVEL == "DEBUG" else LOG_LEVEL},
     "loggers": {
+        **{room: {"level": LOG_LEVEL} for room in ("lexicon", "tenants", "agents", "webhooks", "chats", "streaming")},
+        "uvicorn.error": {"filters": ["own_lines_only"]},
         # Django logs every 4xx as a warning; a refused request is no news to the operator.
-        "django.request": {"level": "ERROR"},
+        "django.request": {"level": "ERROR", "filters": ["unforeseen_only"]},
         "django.security.DisallowedHost": {"level": "CRITICAL"},
         "django.db.backends": {"level": "WARNING"},
     },

@@ -15,10 +15,12 @@ from django.views.decorators.csrf import csrf_exempt
 
 from chats.customer import ConversationViewSet
 from chats.views import ChatViewSet
-from lexicon import answers, health
+from lexicon import answers, health, watching
+from lexicon.answers import error_response
 from lexicon.database import in_thread
 from lexicon.documents import views as documents
-from streaming import page
+from lexicon.errors import ApiError
+from streaming import page, widget
 from streaming.sse import conversation_messages, conversation_stream
 
 
@@ -27,7 +29,10 @@ def pooled(view: Callable[..., HttpResponse]) -> Any:
 
     @csrf_exempt
     async def run(request: HttpRequest, **parts: Any) -> HttpResponse:
-        return await in_thread(view, request, **parts)
+        try:
+            return await in_thread(view, request, **parts)
+        except ApiError as error:  # It found no thread: the view has not begun.
+            return error_response(request, error)
 
     return run
 
@@ -39,6 +44,10 @@ urlpatterns = [
     re_path(rf"{_CHATS}/?\Z", pooled(ChatViewSet.as_view({"post": "create", "get": "list"}))),
     re_path(rf"{_CHATS}/user/(?P<user_id>[\s\S]+)\Z", pooled(ChatViewSet.as_view({"get": "of_user"}))),
     re_path(rf"{_CHATS}/(?P<chat_id>[^/]+)/messages/?\Z", pooled(ChatViewSet.as_view({"get": "messages"}))),
+    re_path(
+        rf"{_CHATS}/(?P<chat_id>[^/]+)/messages/(?P<message_id>[^/]+)/?\Z",
+        pooled(ChatViewSet.as_view({"patch": "rate"})),
+    ),
     re_path(rf"{_CHATS}/(?P<chat_id>[^/]+)/tokens/?\Z", pooled(ChatViewSet.as_view({"post": "tokens"}))),
     # Not pooled: a DELETE may wait for the owner of a running reply, which needs the pool to let go.
     re_path(
@@ -53,8 +62,11 @@ urlpatterns = [
     re_path(r"^api/asyncapi\.yaml\Z", documents.asyncapi_yaml),
     path("", page.page),
     path("chat", page.visit),
+    path("widget.js", widget.script),
+    path("widget/<uuid:tenant_id>", widget.frame),
     path("healthz", health.alive),
     path("readyz", health.ready),
+    path("metrics", watching.metrics_page),
     path("admin/", admin.site.urls),
 ]
 

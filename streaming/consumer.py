@@ -13,14 +13,17 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 
 from chats.posting import Draft, Posted, post_message
 from chats.presence import Opened, do_close_connection, open_connection
+from chats.rating import rate_message
 from chats.takeover import request_stop
+from lexicon import logs, metrics
 from lexicon.answers import error_of
 from lexicon.database import in_thread
 from lexicon.errors import AUTH_ERROR, INTERNAL_ERROR, NOT_FOUND, RATE_LIMIT_EXCEEDED, ApiError, unavailable
 from streaming import wire
+from streaming.attendance import tell_opened, tell_refused
 from streaming.engine import Engine, engine
 from streaming.follower import Follower
-from streaming.frames import FrameError, Ping, Stop, find_client_message_id, read_frame
+from streaming.frames import FrameError, Ping, Rate, Stop, find_client_message_id, read_frame
 from streaming.handshake import read_parameters
 from tenants.authentication import open_live_key
 from tenants.limits import FrameRate
@@ -46,7 +49,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """The socket's whole life. What must be released is released here: `disconnect` may never run."""
         self._tasks: list[asyncio.Task[None]] = []
-        self._inbox: deque[Draft | Stop] = deque()
+        self._inbox: deque[Draft | Stop | Rate] = deque()
         self._arrived = asyncio.Event()
         try:
             await super().__call__(scope, receive, send)
@@ -73,6 +76,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         await self.accept()
         self._engine = engine()
         connection_id = uuid.uuid4()
+        logs.begin(connection_id=connection_id)
         self._follower = Follower(connection_id=connection_id, send=self.base_send)
         self._tasks.append(asyncio.create_task(self._write(), name=f"writer of {connection_id}"))
         self._engine.hub.register(self._follower)
@@ -86,16 +90,21 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 process_id=self._engine.process_id,
             )
         except Exception as exception:
-            self._follower.refuse(error_of(exception))
+            problem = error_of(exception)
+            tell_refused(self.scope, problem)
+            self._follower.refuse(problem)
             return
         self._opened = opened
+        self._tell_closed = tell_opened(opened)
         self._follower.key_id = opened.key.id
         self._rate = FrameRate(opened.key.tenant.ws_messages_per_second)
         greeting = [wire.connection_established(user_id=opened.user.external_id, chat=opened.chat)]
         if opened.user_created:
             greeting.append(wire.user_created(user_id=opened.user.external_id))
         # Frames that came with the handshake are read only after the greeting: Channels waits for this handler.
-        await self._engine.hub.join(opened.chat.id, self._follower, greeting, after=opened.after)
+        await self._engine.hub.join(
+            opened.chat.id, self._follower, greeting, status=opened.chat.status, after=opened.after
+        )
         self._tasks.append(asyncio.create_task(self._work(), name=f"frames of {connection_id}"))
 
     async def websocket_receive(self, message: dict[str, Any]) -> None:
@@ -103,6 +112,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if self._opened is None:
             return
         if not self._rate.admit():
+            metrics.LIMITS_HIT.labels("frames").inc()
             problem = ApiError(RATE_LIMIT_EXCEEDED, "Too many frames in one second", retry_after=1)
             self._follower.put(wire.error(problem, client_message_id=find_client_message_id(message.get("text"))))
             return
@@ -114,6 +124,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if isinstance(said, Ping):
             self._follower.put(wire.pong())
         elif len(self._inbox) >= MOST_WAITING:
+            metrics.LIMITS_HIT.labels("frames").inc()
             problem = ApiError(RATE_LIMIT_EXCEEDED, "Too many frames wait to be carried out", retry_after=1)
             given = said.client_message_id if isinstance(said, Draft) else None
             self._follower.put(wire.error(problem, client_message_id=given))
@@ -129,7 +140,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             self._arrived.clear()
             await self._arrived.wait()
 
-    async def _carry_out(self, said: Draft | Stop) -> None:
+    async def _carry_out(self, said: Draft | Stop | Rate) -> None:
         opened = self._opened
         assert opened is not None
         try:
@@ -141,6 +152,16 @@ class ChatConsumer(AsyncWebsocketConsumer):
                         chat_id=opened.chat.id,
                         reply_id=said.reply_id,
                     )
+                return
+            if isinstance(said, Rate):
+                rated = await in_thread(
+                    rate_message,
+                    tenant_id=opened.chat.tenant_id,
+                    chat_id=opened.chat.id,
+                    message_id=said.message_id,
+                    rating=said.rating,
+                )
+                self._follower.put(wire.message_rated(rated))
                 return
             posted = await in_thread(self._post, opened, said)
         except Exception as exception:
@@ -179,6 +200,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if not hasattr(self, "_follower"):
             return
         opened = self._opened
+        if opened is not None:
+            self._tell_closed()
         self._engine.hub.leave(opened.chat.id if opened else None, self._follower)
         self._engine.spawn(self._forget(self._follower.connection_id), "closing of a connection")
 
@@ -195,5 +218,7 @@ class UnknownSocket(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         """Accept, say why not, close."""
         await self.accept()
-        await self.send(wire.error(ApiError(NOT_FOUND)))
+        problem = ApiError(NOT_FOUND)
+        tell_refused(self.scope, problem)
+        await self.send(wire.error(problem))
         await self.close(4404, NOT_FOUND.code)

@@ -1,7 +1,7 @@
 """What runs in a server process besides its requests, and how does it start and stop?
 
-The engine owns the heartbeat, the replies this process writes, and the look-out for replies nobody
-writes. It starts with the server, never in a command.
+The engine owns the heartbeat, the replies this process writes, the look-out for replies nobody writes
+and, with Redis, its part in the cluster. It starts with the server, never in a command.
 """
 
 from __future__ import annotations
@@ -12,25 +12,29 @@ import logging
 import time
 import uuid
 from collections.abc import Coroutine
+from contextvars import Context
 from typing import Any
 
 from django.conf import settings
 
 from agents.catalog import close_all
-from chats import idempotency, presence, takeover, wake
+from chats import presence, takeover, wake
 from chats.models import Reply
+from lexicon import metrics
 from lexicon.database import in_thread
 from lexicon.errors import ApiError
+from streaming.cluster import Cluster
 from streaming.heartbeat import Heartbeat, Lease
 from streaming.hub import Hub
+from streaming.live import LiveText
+from streaming.lookout import LookOut
 from streaming.runner import Runner
+from webhooks import courier
 
 logger = logging.getLogger(__name__)
 
 #: How long the pieces of a reply are kept in memory when it has ended.
 LIVE_KEPT_SECONDS = 30.0
-#: How often answers are forgotten that an Idempotency-Key brings back no more.
-FORGET_SECONDS = 600.0
 
 
 class Engine:
@@ -38,7 +42,7 @@ class Engine:
 
     def __init__(self) -> None:
         self.process_id = uuid.uuid4()
-        self.hub = Hub()
+        self.hub = Hub(self.process_id)
         #: No new reply is begun any more.
         self.draining = False
         self.loop = asyncio.get_running_loop()
@@ -48,8 +52,24 @@ class Engine:
         self._running: dict[uuid.UUID, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._drained_at = 0.0
-        self._tidied_at = 0.0
-        self._forgot_at = 0.0
+        self._look_out = LookOut(
+            self.process_id,
+            lease=self._lease,
+            hub=self.hub,
+            runners=self._runners,
+            run=self.run,
+            may_adopt=lambda: not self.draining,
+        )
+        self._cluster = self._new_cluster() if settings.REDIS_URL else None
+
+    def _new_cluster(self) -> Cluster:
+        return Cluster(
+            self.process_id,
+            self.hub,
+            running=lambda: {runner.reply.chat_id for runner in self._runners.values()},
+            asked=self._asked,
+            may_speak=self._lease.holds,
+        )
 
     # --- Life ---
 
@@ -57,7 +77,11 @@ class Engine:
         """Beat, listen, and look out."""
         self._heartbeat.start()
         wake.listen(self._changed)
-        self.spawn(self._look_out(), "look-out")
+        self.spawn(self._look_out.keep_looking(), "look-out")
+        self.spawn(courier.run(), "webhooks")
+        self.spawn(metrics.watch_process(), "look at the process")
+        if self._cluster is not None:
+            self._cluster.start()
         logger.info("process %s started", self.process_id)
 
     async def beats(self, seconds: float) -> None:
@@ -90,6 +114,8 @@ class Engine:
         except ApiError:
             logger.warning("process %s leaves without the database knowing; its lease will tell", self.process_id)
         await close_all()
+        if self._cluster is not None:
+            await self._cluster.stop()
         logger.info("process %s stopped", self.process_id)
 
     def _cut(self) -> None:
@@ -98,7 +124,8 @@ class Engine:
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """Run `work` beside everything else; the task is kept, and its failure logged."""
-        task = self.loop.create_task(work, name=name)
+        # In a context of its own: what the caller's log lines are about, its lines are not.
+        task = self.loop.create_task(work, name=name, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task
@@ -135,11 +162,14 @@ class Engine:
             process_id=self.process_id,
             lease=self._lease,
             live=live,
-            said=self.hub.said,
+            said=self._said,
             claims_for=lambda: self.claims_for,
         )
         self._runners[reply.id] = runner
+        metrics.REPLIES_RUNNING.inc()
         self._running[reply.id] = self.spawn(self._run(runner), f"reply {reply.id}")
+        if self._cluster is not None:
+            self._cluster.review()
         if reply.stop_requested:
             runner.stop()
 
@@ -152,8 +182,10 @@ class Engine:
             await self._hand_over(reply)
         finally:
             del self._runners[reply.id], self._running[reply.id]
+            metrics.REPLIES_RUNNING.dec()
             # A reader that comes back a moment later still finds the pieces as they were cut.
             self.loop.call_later(LIVE_KEPT_SECONDS, self.hub.forget_live, runner.live)
+            self._said(runner.live)
             self.hub.notify(reply.chat_id)
         self.run(next_reply)
 
@@ -169,7 +201,12 @@ class Engine:
         except ApiError:
             logger.warning("reply %s could not be handed over; its lease will tell", reply.id)
 
-    # --- Looking out ---
+    def _said(self, live: LiveText) -> None:
+        self.hub.said(live)
+        if self._cluster is not None:
+            self._cluster.said(live)
+
+    # --- What happens elsewhere ---
 
     def _changed(self, chat_id: uuid.UUID, owner_asked: bool) -> None:
         """Something was committed, in whatever thread."""
@@ -177,80 +214,20 @@ class Engine:
 
     def _take_note(self, chat_id: uuid.UUID, owner_asked: bool) -> None:
         self.hub.notify(chat_id)
-        if owner_asked and any(runner.reply.chat_id == chat_id for runner in self._runners.values()):
+        if owner_asked:
+            self._asked(chat_id)
+        if self._cluster is not None:
+            self._cluster.changed(chat_id, owner_asked=owner_asked)
+
+    def _asked(self, chat_id: uuid.UUID) -> None:
+        """The owner of the chat's running reply was asked for something."""
+        if any(runner.reply.chat_id == chat_id for runner in self._runners.values()):
             self.spawn(self._mind_own(), "requests")
 
-    async def _look_out(self) -> None:
-        """Once a sweep: keep checkpoints, heed requests, adopt orphans, forget what is gone."""
-        while True:
-            await asyncio.sleep(settings.SWEEP_SECONDS)
-            try:
-                await self._keep()
-                await self._mind_own()
-                await self._adopt()
-                if time.monotonic() - self._tidied_at >= settings.BEAT_SECONDS:
-                    self._tidied_at = time.monotonic()
-                    await self._tidy()
-            except ApiError:
-                continue  # The database is away; the heartbeat says so in the log.
-            except Exception:
-                logger.exception("the look-out failed; it goes on")
-
-    async def _keep(self) -> None:
-        said = []
-        for runner in self._runners.values():
-            count = len(runner.live.pieces)
-            if count > runner.kept:
-                pieces = runner.live.pieces[runner.kept : count]
-                said.append((runner, count, takeover.Said(runner.reply.id, runner.reply.epoch, runner.kept, pieces)))
-        if said and self._lease.holds():
-            await in_thread(takeover.do_checkpoint, process_id=self.process_id, said=[item for _, _, item in said])
-            for runner, count, _ in said:
-                runner.kept = count
-
     async def _mind_own(self) -> None:
-        """Compare what runs here with what the database says runs here."""
-        for reply in await in_thread(takeover.owned, process_id=self.process_id):
-            runner = self._runners.get(reply.id)
-            if runner is None:
-                await self._run_forgotten(reply)
-            elif reply.stop_requested and runner.reply.epoch == reply.epoch:
-                runner.stop()
-
-    async def _run_forgotten(self, reply: Reply) -> None:
-        """Run a reply that was claimed by a transaction whose answer was lost.
-
-        It is asked for again: its runner may have ended since the list was read.
-        """
-        if await in_thread(
-            takeover.stands,
-            tenant_id=reply.tenant_id,
-            reply_id=reply.id,
-            epoch=reply.epoch,
-            process_id=self.process_id,
-        ):
-            self.run(reply)
-
-    async def _adopt(self) -> None:
-        if self.draining or not self._lease.holds():
-            return
-        orphans = await in_thread(
-            takeover.find_orphans, process_id=self.process_id, dead_owners_too=self._lease.may_take_over()
-        )
-        for orphan in orphans:
-            reply = await in_thread(takeover.adopt, orphan=orphan, process_id=self.process_id)
-            if reply is not None:
-                logger.info("reply %s is adopted, try %d", reply.id, reply.tries)
-                self.run(reply)
-
-    async def _tidy(self) -> None:
-        alive = self.hub.connection_ids
-        await in_thread(presence.tidy, process_id=self.process_id, open_connections=alive)
-        if time.monotonic() - self._forgot_at >= FORGET_SECONDS:
-            self._forgot_at = time.monotonic()
-            await in_thread(idempotency.do_forget)
-        if key_ids := self.hub.key_ids:
-            self.hub.close_keys(await in_thread(presence.dead_keys, key_ids))
+        # Where the database is away, the look-out asks again.
+        with contextlib.suppress(ApiError):
+            await self._look_out.mind_own()
 
 
 _engine: Engine | None = None

@@ -14,8 +14,9 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from chats.following import Running, Standing, read_standing
+from chats.following import Position, Running, Standing, read_standing
 from chats.models import Message
+from lexicon import logs
 from lexicon.database import in_thread_until_answered
 from lexicon.errors import CHAT_DELETED, INTERNAL_ERROR, ApiError
 from streaming import wire
@@ -43,6 +44,8 @@ class Joining:
 
     follower: Follower
     greeting: list[str]
+    #: The chat's status as the greeting tells it.
+    status: str
     after: int | None
     joined: asyncio.Future[None]
 
@@ -50,7 +53,7 @@ class Joining:
 class ChatFeed:
     """The events of one chat, for the sockets this process holds on it."""
 
-    def __init__(self, chat_id: uuid.UUID, find_live: Callable[[uuid.UUID, int], LiveText | None]) -> None:
+    def __init__(self, chat_id: uuid.UUID, find_live: Callable[..., LiveText | None]) -> None:
         self.chat_id = chat_id
         self._find_live = find_live
         self._followers: set[Follower] = set()
@@ -68,13 +71,23 @@ class ChatFeed:
         """Whether nobody follows, so that the feed can be forgotten."""
         return not self._followers and not self._joining
 
-    async def join(self, follower: Follower, greeting: list[str], *, after: int | None = None) -> None:
+    @property
+    def position(self) -> Position | None:
+        """What the followers know of; None before the first reading."""
+        if self._cursor is None:
+            return None
+        running = self._stream.running if self._stream else None
+        return Position(
+            self._cursor, self._status, running.reply_id if running else None, running.epoch if running else None
+        )
+
+    async def join(self, follower: Follower, greeting: list[str], *, status: str, after: int | None = None) -> None:
         """Let a socket follow: it gets its greeting, what was said so far of the running reply, then all that comes.
 
         It joins at a reading made from now on, so nothing is sent to it that was in the history before,
         unless it asks for what came `after` a sequence.
         """
-        joining = Joining(follower, greeting, after, asyncio.get_running_loop().create_future())
+        joining = Joining(follower, greeting, status, after, asyncio.get_running_loop().create_future())
         self._joining.append(joining)
         self.wake()
         await joining.joined
@@ -102,6 +115,7 @@ class ChatFeed:
 
     async def _work(self) -> None:
         joining: list[Joining] = []
+        logs.begin(chat_id=self.chat_id)
         try:
             while self._stale:
                 self._stale = False
@@ -184,7 +198,10 @@ class ChatFeed:
             return
         reply_id = stream.running.reply_id
         if stream.live is None:
-            stream.live = self._find_live(reply_id, stream.running.epoch)
+            running = stream.running
+            stream.live = self._find_live(
+                chat_id=self.chat_id, reply_id=reply_id, epoch=running.epoch, owner_id=running.owner_id
+            )
             if stream.live is None:
                 return
         for piece in stream.live.pieces[len(stream.sent) :]:
@@ -199,6 +216,8 @@ class ChatFeed:
         follower = newcomer.follower
         for frame in newcomer.greeting:
             follower.put(frame)
+        if newcomer.status != standing.status:
+            follower.put(wire.chat_status_changed(chat_id=self.chat_id, status=standing.status))
         if newcomer.after is not None:
             upto = standing.last_sequence
             follower.put(replay(tenant_id=standing.tenant_id, chat_id=self.chat_id, after=newcomer.after, upto=upto))

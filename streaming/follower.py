@@ -90,9 +90,13 @@ class Follower:
                 elif isinstance(item, Token):
                     await self._send({"type": "websocket.send", "text": self._join(item)})
                 else:
-                    async with aclosing(item) as frames:
-                        async for frame in frames:
-                            await self._send({"type": "websocket.send", "text": frame})
+                    try:
+                        async with aclosing(item) as frames:
+                            async for frame in frames:
+                                await self._send({"type": "websocket.send", "text": frame})
+                    except ApiError as problem:
+                        self._items.clear()
+                        self.refuse(problem)
             if self._close is not None:
                 code, reason = self._close
                 await self._send({"type": "websocket.close", "code": code, "reason": reason})

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chats.chats import parse_id
+from chats.fields import read_rating
 from chats.posting import Draft, read_draft
 from lexicon.errors import INVALID_REQUEST, ApiError, invalid
 from lexicon.payload import read_object, text_problem
@@ -19,6 +20,14 @@ class Stop:
     reply_id: uuid.UUID | None
     #: Whether an id was given that is no reply's, so that nothing is to be stopped.
     nothing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What its reader thinks of a reply: "up", "down", or None to take it back."""
+
+    message_id: str
+    rating: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +44,7 @@ class FrameError(Exception):
         self.client_message_id = client_message_id
 
 
-def read_frame(text: str | None) -> Draft | Stop | Ping:
+def read_frame(text: str | None) -> Draft | Stop | Rate | Ping:
     """What the frame says; `text` None stands for a binary frame. Raises FrameError."""
     client_message_id = None
     try:
@@ -61,7 +70,7 @@ def find_client_message_id(text: str | None) -> str | None:
     return said.client_message_id if isinstance(said, Draft) else None
 
 
-def _read(frame: dict[str, Any], client_message_id: str | None) -> Draft | Stop | Ping:
+def _read(frame: dict[str, Any], client_message_id: str | None) -> Draft | Stop | Rate | Ping:
     if "content" in frame:
         if "action" in frame:
             raise invalid(action="must not come together with content")
@@ -70,12 +79,16 @@ def _read(frame: dict[str, Any], client_message_id: str | None) -> Draft | Stop 
         return Ping()
     if "action" not in frame:
         raise invalid(content="is missing")
-    if frame["action"] != "stop":
-        raise invalid(action="must be stop or ping")
+    if frame["action"] not in ("stop", "rate"):
+        raise invalid(action="must be stop, rate or ping")
     message_id = frame.get("message_id")
+    if not isinstance(message_id, str | None):
+        raise invalid(message_id="must be a string")
+    if frame["action"] == "rate":
+        if message_id is None:
+            raise invalid(message_id="is required")
+        return Rate(message_id, read_rating(frame))
     if message_id is None:
         return Stop(None)
-    if not isinstance(message_id, str):
-        raise invalid(message_id="must be a string")
     reply_id = parse_id(message_id)
     return Stop(reply_id, nothing=reply_id is None)

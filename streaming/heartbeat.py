@@ -18,6 +18,7 @@ from django.conf import settings
 from django.db import connections
 
 from chats import presence
+from lexicon import metrics
 
 logger = logging.getLogger(__name__)
 
@@ -80,11 +81,13 @@ class Heartbeat:
         self._thread.join(timeout=10)
 
     def _run(self) -> None:
-        failing = False
+        failing = accompanied = False
         while not self._stop.is_set():
             asked = time.monotonic()
             try:
                 presence.beat(self._process_id)
+                self._lease.renew(asked)
+                accompanied = self._look_for_others(accompanied)
             except Exception:
                 if not failing:
                     logger.exception("the heartbeat is not answered; trying again until it is")
@@ -94,6 +97,18 @@ class Heartbeat:
                 if failing:
                     logger.info("the heartbeat is answered again")
                 failing = False
-                self._lease.renew(asked)
+                metrics.heartbeat_answered(asked)
             self._stop.wait(settings.BEAT_SECONDS)
         connections.close_all()
+
+    def _look_for_others(self, accompanied: bool) -> bool:
+        """Whether another process lives here that this one cannot talk to; the log is told when one comes."""
+        if settings.REDIS_URL:
+            return False
+        others = presence.others_alive(self._process_id)
+        if others and not accompanied:
+            logger.error(
+                "another process serves from this database, and REDIS_URL is not set: neither hears what the other "
+                "is saying. Set it for both, or stop one. Until then /readyz is 503"
+            )
+        return others

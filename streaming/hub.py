@@ -4,41 +4,107 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
+from chats.following import Position
 from chats.models import Message
 from lexicon.errors import AUTH_ERROR, ApiError
 from streaming.feed import ChatFeed
 from streaming.follower import Follower
 from streaming.live import LiveText
 
+if TYPE_CHECKING:
+    from streaming.echoes import Echoes
+
+
+class Watch:
+    """What one reader of a chat waits with, for more of a text or for a change in the database."""
+
+    def __init__(self) -> None:
+        #: Whether the database may say something new.
+        self.stale = True
+        self._woken = asyncio.Event()
+        self._position: Position | None = None
+
+    def wake(self) -> None:
+        """More was said."""
+        self._woken.set()
+
+    def change(self) -> None:
+        """Something was committed."""
+        self.stale = True
+        self._woken.set()
+
+    def compare(self, position: Position | None) -> None:
+        """The chat stands here now."""
+        if position != self._position:
+            self._position = position
+            self.change()
+
+    def look(self) -> None:
+        """The reader looks now: what happened until here wakes it no more."""
+        self._woken.clear()
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait until something happens; False where nothing did in time."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        except TimeoutError:
+            return False
+        return True
+
 
 class Hub:
     """The feeds, sockets, live texts and waiting SSE responses of this process. Only the event loop touches it."""
 
-    def __init__(self) -> None:
+    def __init__(self, process_id: uuid.UUID) -> None:
+        self._process_id = process_id
         self._feeds: dict[uuid.UUID, ChatFeed] = {}
-        self._watchers: dict[uuid.UUID, set[asyncio.Event]] = {}
+        self._watches: dict[uuid.UUID, set[Watch]] = {}
         self._live: dict[uuid.UUID, LiveText] = {}
         self._followers: dict[uuid.UUID, Follower] = {}
+        #: The texts that other processes write; None in one process.
+        self._echoes: Echoes | None = None
+        self._watched_changed: Callable[[], None] = lambda: None
+
+    def connect(self, echoes: Echoes, watched_changed: Callable[[], None]) -> None:
+        """From now on there are other processes; they are told when `watched` changes."""
+        self._echoes = echoes
+        self._watched_changed = watched_changed
 
     # --- Live text ---
 
     def open_live(self, reply_id: uuid.UUID, chat_id: uuid.UUID, epoch: int) -> LiveText:
         """The text of a try that begins here."""
         live = self._live[reply_id] = LiveText(reply_id, chat_id, epoch)
+        self.said(live)
         return live
 
-    def find_live(self, reply_id: uuid.UUID, epoch: int) -> LiveText | None:
-        """The text of that try, where it is written here."""
+    def find_live(
+        self, *, chat_id: uuid.UUID, reply_id: uuid.UUID, epoch: int, owner_id: uuid.UUID | None
+    ) -> LiveText | None:
+        """The text of that try as its owner writes it, here or elsewhere; None where it can not be heard."""
         live = self._live.get(reply_id)
-        return live if live is not None and live.epoch == epoch else None
+        if live is not None and live.epoch == epoch:
+            return live
+        if self._echoes is None or owner_id in (None, self._process_id):
+            return None
+        return self._echoes.open(reply_id, chat_id, epoch)
+
+    async def hear_out(self, live: LiveText) -> None:
+        """Read what is left of a text whose reply has ended."""
+        if live.is_echo and self._echoes is not None:
+            await self._echoes.hear_out(live)
 
     def said(self, live: LiveText) -> None:
-        """A piece was added: those who follow the chat send it."""
+        """Pieces were added, or none will be: those who follow the chat look."""
         if feed := self._feeds.get(live.chat_id):
             feed.say()
+        for watch in self._watches.get(live.chat_id, ()):
+            watch.wake()
 
     def forget_live(self, live: LiveText) -> None:
         """The try is over; who still reads it holds it."""
@@ -51,21 +117,37 @@ class Hub:
         """Something in the chat was committed."""
         if feed := self._feeds.get(chat_id):
             feed.wake()
-        for changed in self._watchers.get(chat_id, ()):
-            changed.set()
+        for watch in self._watches.get(chat_id, ()):
+            watch.change()
 
     @contextmanager
-    def watch(self, chat_id: uuid.UUID) -> Iterator[asyncio.Event]:
-        """An event that is set whenever something in the chat was committed."""
-        changed = asyncio.Event()
-        self._watchers.setdefault(chat_id, set()).add(changed)
+    def watch(self, chat_id: uuid.UUID) -> Iterator[Watch]:
+        """What a reader of the chat waits with."""
+        watch = Watch()
+        self._watches.setdefault(chat_id, set()).add(watch)
+        self._watched_changed()
         try:
-            yield changed
+            yield watch
         finally:
-            watchers = self._watchers[chat_id]
-            watchers.discard(changed)
-            if not watchers:
-                del self._watchers[chat_id]
+            watches = self._watches[chat_id]
+            watches.discard(watch)
+            if not watches:
+                del self._watches[chat_id]
+                self._watched_changed()
+
+    @property
+    def watched(self) -> set[uuid.UUID]:
+        """The chats that somebody follows here."""
+        return self._feeds.keys() | self._watches.keys()
+
+    def compare(self, chat_ids: Collection[uuid.UUID], positions: Mapping[uuid.UUID, Position]) -> None:
+        """Wake whoever follows a chat that has moved on unheard."""
+        for chat_id in chat_ids:
+            position = positions.get(chat_id)
+            if (feed := self._feeds.get(chat_id)) and feed.position != position:
+                feed.wake()
+            for watch in self._watches.get(chat_id, ()):
+                watch.compare(position)
 
     # --- Sockets ---
 
@@ -74,10 +156,10 @@ class Hub:
         self._followers[follower.connection_id] = follower
 
     async def join(
-        self, chat_id: uuid.UUID, follower: Follower, greeting: list[str], *, after: int | None = None
+        self, chat_id: uuid.UUID, follower: Follower, greeting: list[str], *, status: str, after: int | None = None
     ) -> None:
         """Let an admitted socket follow its chat; it has joined when this returns."""
-        await self._feed(chat_id).join(follower, greeting, after=after)
+        await self._feed(chat_id).join(follower, greeting, status=status, after=after)
 
     def acknowledge(self, follower: Follower, message: Message) -> None:
         """Tell a socket once more of a message it sent twice."""
@@ -90,6 +172,7 @@ class Hub:
             feed.leave(follower)
             if feed.is_idle:
                 del self._feeds[chat_id]
+                self._watched_changed()
 
     @property
     def connection_ids(self) -> set[uuid.UUID]:
@@ -111,4 +194,5 @@ class Hub:
         feed = self._feeds.get(chat_id)
         if feed is None:
             feed = self._feeds[chat_id] = ChatFeed(chat_id, self.find_live)
+            self._watched_changed()
         return feed

@@ -1,14 +1,12 @@
 """What has a running reply said so far, and how is its text cut?
 
-Piece k of a try is the same for every reader, so text is cut once, by its owner. Lists in this
-process; the interface is an index into the pieces of one try, so they can live elsewhere.
+Piece k of a try is the same for every reader, so text is cut once, by its owner, wherever it is read.
 """
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import orjson
@@ -35,52 +33,40 @@ def cut(text: str) -> Iterator[str]:
 
 
 class LiveText:
-    """The pieces of one try of one reply, and who waits for more of them."""
+    """The pieces of one try of one reply."""
 
-    def __init__(self, reply_id: uuid.UUID, chat_id: uuid.UUID, epoch: int) -> None:
+    def __init__(self, reply_id: uuid.UUID, chat_id: uuid.UUID, epoch: int, *, is_echo: bool = False) -> None:
         self.reply_id = reply_id
         self.chat_id = chat_id
         self.epoch = epoch
+        #: Whether another process writes it, and this one reads it from its copy.
+        self.is_echo = is_echo
         self.pieces: list[str] = []
-        #: Nothing is added any more.
+        #: How many of the pieces other processes can read.
+        self.mirrored = 0
+        #: Nothing is added any more. Nobody tells an echo so: the database knows.
         self.closed = False
         #: What became of the reply, once it is stored; None while it runs, and where this try was lost.
         self.outcome: Outcome | None = None
-        self._waiting: set[asyncio.Future[None]] = set()
 
     def append(self, piece: str) -> None:
         """The owner says one piece more."""
         self.pieces.append(piece)
-        self._wake()
+
+    def extend(self, first: int, pieces: Sequence[str]) -> bool:
+        """Take the pieces from number `first` on, as far as they are new; whether any was."""
+        known = len(self.pieces)
+        if first > known:
+            return False
+        self.pieces += pieces[known - first :]
+        return len(self.pieces) > known
 
     def close(self, outcome: Outcome | None) -> None:
         """The owner says nothing more."""
         self.closed = True
         self.outcome = outcome
-        self._wake()
 
     @property
     def text(self) -> str:
         """All that was said."""
         return "".join(self.pieces)
-
-    async def wait(self, index: int, seconds: float) -> bool:
-        """Wait until there is a piece `index` or the text is closed; False where nothing came in time."""
-        if len(self.pieces) > index or self.closed:
-            return True
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiting.add(waiter)
-        try:
-            async with asyncio.timeout(seconds):
-                await waiter
-        except TimeoutError:
-            return False
-        finally:
-            self._waiting.discard(waiter)
-        return True
-
-    def _wake(self) -> None:
-        for waiter in self._waiting:
-            if not waiter.done():
-                waiter.set_result(None)
-        self._waiting.clear()

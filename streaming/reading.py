@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -45,54 +43,49 @@ async def read_aloud(hub: Hub, reply: Reply, *, first: int = 0) -> AsyncGenerato
 
     A try that its process loses finishes with a problem: whoever appends can not take back.
     """
-    said = 0
-    heard: LiveText | None = None
-    with hub.watch(reply.chat_id) as changed:
+    index = first
+    owner_id = reply.owner_id
+    live: LiveText | None = None
+    with hub.watch(reply.chat_id) as watch:
         while True:
-            changed.clear()
-            live = hub.find_live(reply.id, reply.epoch)
-            if live is not None and live is not heard:
-                heard = live
-                said = sum(map(len, live.pieces[:first]))
-                async with aclosing(_live_pieces(live, first)) as pieces:
-                    async for piece in pieces:
-                        said += len(piece) if isinstance(piece, str) else 0
+            watch.look()
+            if live is None:
+                live = hub.find_live(chat_id=reply.chat_id, reply_id=reply.id, epoch=reply.epoch, owner_id=owner_id)
+            while live is not None and index < len(live.pieces):
+                yield live.pieces[index]
+                index += 1
+            if live is not None and live.outcome is not None:
+                yield _finish(live.outcome.state, live.outcome.metadata)
+                return
+            # Of a text that is written here nobody needs to ask the database.
+            if watch.stale and (live is None or live.is_echo or live.closed):
+                watch.stale = False
+                standing = await in_thread_until_answered(read_reply, tenant_id=reply.tenant_id, reply_id=reply.id)
+                if standing is None:
+                    yield Finished(_DELETED)
+                    return
+                if standing.epoch != reply.epoch:
+                    yield Finished(_LOST)
+                    return
+                if standing.state not in Reply.OPEN:
+                    if live is not None:
+                        await hub.hear_out(live)
+                    pieces = live.pieces if live is not None else []
+                    if index > len(pieces):
+                        # It ended unheard, and where its pieces were cut is not known any more.
+                        yield Finished(_OVER)
+                        return
+                    for piece in pieces[index:]:
                         yield piece
-                if live.outcome is not None:
-                    yield _finish(live.outcome.state, live.outcome.metadata)
+                    for piece in cut(standing.content[sum(map(len, pieces)) :]):
+                        yield piece
+                    yield _finish(standing.state, standing.metadata)
                     return
-            standing = await in_thread_until_answered(read_reply, tenant_id=reply.tenant_id, reply_id=reply.id)
-            if standing is None:
-                yield Finished(_DELETED)
-                return
-            if standing.epoch != reply.epoch:
-                yield Finished(_LOST)
-                return
-            if standing.state not in Reply.OPEN:
-                if heard is None and first:
-                    # It ended unheard, and where its pieces were cut is not known any more.
-                    yield Finished(_OVER)
-                    return
-                for rest in cut(standing.content[said:]):
-                    yield rest
-                yield _finish(standing.state, standing.metadata)
-                return
-            try:
-                async with asyncio.timeout(settings.PING_SECONDS):
-                    await changed.wait()
-            except TimeoutError:
+                if live is None and owner_id != standing.owner_id:
+                    owner_id = standing.owner_id
+                    continue
+            if not await watch.wait(settings.PING_SECONDS):
                 yield SILENCE
-
-
-async def _live_pieces(live: LiveText, index: int) -> AsyncGenerator[str | Silence, None]:
-    while True:
-        while index < len(live.pieces):
-            yield live.pieces[index]
-            index += 1
-        if live.closed:
-            return
-        if not await live.wait(index, settings.PING_SECONDS):
-            yield SILENCE
 
 
 def _finish(state: str, metadata: dict[str, Any]) -> Finished:

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncGenerator
 
 from chats.following import read_messages
+from lexicon.answers import error_of
 from lexicon.database import in_thread_until_answered
 from streaming import wire
 
@@ -16,13 +17,19 @@ _PAGE = 50
 
 
 async def replay(*, tenant_id: uuid.UUID, chat_id: uuid.UUID, after: int, upto: int) -> AsyncGenerator[str, None]:
-    """The events of the messages after one sequence up to another, the oldest MOST of them, then `replay_ended`."""
+    """The events of the messages after one sequence up to another, the oldest MOST of them, then `replay_ended`.
+
+    Raises ApiError where they can not be read.
+    """
     last = min(after + MOST, upto)
     told = after
     while told < last:
-        messages = await in_thread_until_answered(
-            read_messages, tenant_id=tenant_id, chat_id=chat_id, after=told, upto=min(told + _PAGE, last)
-        )
+        try:
+            messages = await in_thread_until_answered(
+                read_messages, tenant_id=tenant_id, chat_id=chat_id, after=told, upto=min(told + _PAGE, last)
+            )
+        except Exception as exception:
+            raise error_of(exception) from exception
         if not messages:
             return  # The chat is gone, and the feed says so.
         for message in messages:

@@ -12,6 +12,7 @@ from chats import takeover
 from chats.ending import Ended, Outcome, end_reply
 from chats.history import prepare
 from chats.models import Reply
+from lexicon import logs, metrics, tracing
 from lexicon.database import in_thread_until_answered
 from streaming.heartbeat import Lease
 from streaming.live import LiveText
@@ -57,6 +58,7 @@ class Runner:
         if self._work is not None:
             self._work.cancel()
 
+    @tracing.spanned("reply")
     async def run(self) -> Reply | None:
         """Write the reply and store its end; the reply this process writes next in the chat, if any.
 
@@ -65,6 +67,7 @@ class Runner:
         Cancelled, it leaves the reply as it is, for the caller to hand over.
         """
         reply = self.reply
+        logs.begin(tenant_id=reply.tenant_id, chat_id=reply.chat_id, reply_id=reply.id)
         stored: Outcome | None = None
         try:
             outcome = await self._find_outcome()
@@ -77,6 +80,7 @@ class Runner:
                 ended = await self._end(outcome)
             if not ended.stands:
                 raise Fenced
+            tracing.describe(state=str(outcome.state), tokens=outcome.cost, model=outcome.metadata.get("model"))
             if ended.status is not None:
                 stored = outcome
             return ended.next_reply
@@ -100,12 +104,15 @@ class Runner:
         except Fenced:
             raise
         except AgentFailure as failure:
+            metrics.MODEL_ERRORS.labels(failure.reason).inc()
             logger.warning("reply %s: the model failed: %s", self.reply.id, failure)
             return speech.outcome(Reply.State.FAILED)
         except Exception:
+            metrics.MODEL_ERRORS.labels("internal").inc()
             logger.exception("reply %s failed", self.reply.id)
             return speech.outcome(Reply.State.FAILED)
         if speech.is_silent:
+            metrics.MODEL_ERRORS.labels("silent").inc()
             logger.warning("reply %s: the agent said nothing", self.reply.id)
             return speech.outcome(Reply.State.FAILED)
         return speech.outcome(Reply.State.DONE)

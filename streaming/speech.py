@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import aclosing
 from typing import Any
 
 from django.conf import settings
 
 from agents.catalog import agent_for
-from agents.contract import Agent, End, Escalate, Request, Text, Usage
+from agents.contract import Agent, End, Escalate, Request, Source, Text, Usage
 from chats.ending import Outcome
 from chats.history import Prepared
 from chats.models import Reply
+from lexicon import metrics, tracing
 from streaming.live import LiveText
 from streaming.pump import Pump
 
@@ -26,24 +28,33 @@ class Speech:
         self._usage: Usage | None = None
         self._finish_reason = "stop"
         self._escalate: str | None = None
+        self._sources: list[Source] = []
 
+    @tracing.spanned("model call")
     async def listen(self, prepared: Prepared, pump: Pump) -> None:
         """Give all the agent says to the pump, until it ends or the reply is as long as it may be.
 
         Raises what the agent raises.
         """
         self._agent = agent_for(prepared.model)
+        tracing.describe(model=self._agent.model)
         self._request = prepared.request
         room = prepared.reply_max_characters
+        asked, spoke = time.monotonic(), False
         async with aclosing(self._agent.reply(prepared.request)) as events:
             async for event in events:
                 match event:
                     case Text(text):
+                        if not spoke:
+                            metrics.FIRST_TOKEN_SECONDS.observe(time.monotonic() - asked)
+                            spoke = True
                         pump.add(text[:room])
                         room -= len(text)
                         if room < 0:
                             self._finish_reason = "length"
                             return
+                    case Source():
+                        self._sources.append(event)
                     case Usage():
                         self._usage = event
                     case Escalate(reason):
@@ -73,9 +84,13 @@ class Speech:
             metadata[str(state)] = True
         if escalate is not None:
             metadata["escalated"] = True
+        if self._sources:
+            metadata["sources"] = [_source(source) for source in self._sources]
         # CONTRACT, guarantee 8: a reply that failed before its first token costs nothing.
         free = state == Reply.State.FAILED and not content
-        return Outcome(state, content, metadata, cost=0 if free else tokens, escalate=escalate)
+        if free:
+            return Outcome(state, content, metadata)
+        return Outcome(state, content, metadata, cost=tokens, escalate=escalate, usage=usage)
 
     def _usage_of(self, content: str) -> Usage:
         if self._usage is not None:
@@ -83,3 +98,8 @@ class Speech:
         if self._agent is None or self._request is None:
             return Usage(0, 0)
         return self._agent.estimate(self._request, content)
+
+
+def _source(source: Source) -> dict[str, str]:
+    named = {"id": source.article_id, "title": source.title}
+    return {**named, "url": source.url} if source.url else named

@@ -155,15 +155,19 @@ async def _events(
     if restarted:
         yield wire.sse_event(0, {"type": "restart"})
     if reply is not None:
-        async with aclosing(read_aloud(own.hub, reply, first=after)) as reading:
-            async for item in reading:
-                if isinstance(item, str):
-                    yield wire.sse_delta(number, item)
-                    number += 1
-                elif isinstance(item, Finished):
-                    finished = item
-                else:
-                    yield wire.SSE_PING
+        try:
+            async with aclosing(read_aloud(own.hub, reply, first=after)) as reading:
+                async for item in reading:
+                    if isinstance(item, str):
+                        yield wire.sse_delta(number, item)
+                        number += 1
+                    elif isinstance(item, Finished):
+                        finished = item
+                    else:
+                        yield wire.SSE_PING
+        except Exception as exception:
+            # Whatever it is, a stream ends as every stream does.
+            finished = Finished(error_of(exception).message)
     if finished.escalated:
         yield wire.sse_escalated(number)
         number += 1

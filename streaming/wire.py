@@ -16,7 +16,9 @@ from lexicon.payload import write_json
 
 def connection_established(*, user_id: str, chat: Chat) -> str:
     """The first event of every connection that is admitted."""
-    return _event("connection_established", user_id=user_id, chat_id=chat.id, tenant_id=chat.tenant_id)
+    return _event(
+        "connection_established", user_id=user_id, chat_id=chat.id, tenant_id=chat.tenant_id, status=chat.status
+    )
 
 
 def user_created(*, user_id: str) -> str:
@@ -75,7 +77,7 @@ def stream_ended(message: Message, *, resumed: bool = False) -> str:
         content=message.content,
         sequence=message.sequence,
         reply_to=message.reply_to_id,
-        metadata=message.metadata,
+        metadata=message.told_metadata,
         **fields,
         **_author(message.metadata),
     )
@@ -107,6 +109,11 @@ def replay_ended(*, complete: bool) -> str:
 def chat_status_changed(*, chat_id: Any, status: str) -> str:
     """The chat was escalated, handed back, closed or opened again."""
     return _event("chat_status_changed", chat_id=chat_id, status=status)
+
+
+def message_rated(message: Message) -> str:
+    """What its reader thinks of a reply of the agent is stored."""
+    return _event("message_rated", chat_id=message.chat_id, message_id=message.id, rating=message.rating)
 
 
 def pong() -> str:

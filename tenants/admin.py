@@ -22,10 +22,12 @@ from tenants.admin_paging import PagedAdmin, ReadOnlyAdmin
 from tenants.credits import do_grant
 from tenants.models import CreditEntry, EndUser, Tenant
 from tenants.provisioning import do_create_tenant
+from tenants.staff_login import StaffLoginForm, do_unlock
 
 admin.site.site_title = admin.site.site_header = "Lexicon"
 admin.site.index_title = "Support desk"
 admin.site.site_url = None
+admin.site.login_form = StaffLoginForm
 # Else there are two "users" side by side, and nobody knows which of them chat.
 apps.get_app_config("auth").verbose_name = "Staff"
 
@@ -161,9 +163,18 @@ admin.site.unregister([User, Group])
 class StaffAdmin(PagedAdmin, UserAdmin):
     """People who work here."""
 
+    actions = ("unlock",)
+
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         # The history of what they did would go with them. A member of staff is switched off.
         return False
+
+    @admin.action(description="Unlock: forget failed logins", permissions=("change",))
+    def unlock(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        for user in queryset:
+            forgotten = do_unlock(name=user.get_username())
+            self.log_change(request, user, f"Forgot {forgotten} failed logins.")
+            self.message_user(request, f"{user}: {forgotten} failed logins forgotten.")
 
 
 @admin.register(Group)

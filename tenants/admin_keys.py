@@ -41,7 +41,6 @@ class ApiKeyAdmin(PagedAdmin):
     list_display = ("__str__", "short_kind", "tenant", "name", "state", "last_used_at", "created_at")
     list_select_related = ("tenant",)
     list_filter = ("kind",)
-    sortable_by = ("last_used_at", "created_at")
     search_fields = ("tenant__name", "name", "last_four__exact")
     search_help_text = "The tenant's name, the key's name, or its last four characters. Never a whole key."
     actions = ("revoke",)

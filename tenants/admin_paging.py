@@ -49,7 +49,7 @@ class PagedChangeList(ChangeList):
 
 
 class PagedAdmin(admin.ModelAdmin):
-    """A list that reads one page. Columns sort only where an index serves it: name them in `sortable_by`."""
+    """A list that reads one page. Where an index serves a column both ways, name it in `sortable_by`."""
 
     paginator = BoundedPaginator
     list_per_page = 50

@@ -11,6 +11,7 @@ import uuid
 from django.db import transaction
 from django.db.models import F
 
+from lexicon import metrics
 from lexicon.errors import PAYMENT_REQUIRED, ApiError
 from tenants.models import Account, CreditEntry, Tenant
 
@@ -21,11 +22,13 @@ def reserve(*, tenant: Tenant, needed: bool) -> bool:
     Reads tenant.account. Raises ApiError PAYMENT_REQUIRED without an active subscription or a free credit.
     """
     if not tenant.subscription_active:
+        metrics.LIMITS_HIT.labels("credits").inc()
         raise ApiError(PAYMENT_REQUIRED, "The subscription is not active")
     if not needed or tenant.account.balance is None:
         return False
     free = Account.objects.filter(tenant=tenant, balance__gt=F("reserved"))
     if not free.update(reserved=F("reserved") + 1):
+        metrics.LIMITS_HIT.labels("credits").inc()
         raise ApiError(PAYMENT_REQUIRED, "The credits are used up")
     return True
 

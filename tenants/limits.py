@@ -1,6 +1,8 @@
 """How many requests and frames may pass?
 
-Both are one step that answers allowed, remaining and reset together, on the monotonic clock.
+Each is one step that answers allowed, remaining and reset together. With Redis, the windows are there
+and on its clock, the same for all processes; while it is away, and without it, each process has its
+own, on the monotonic clock.
 """
 
 from __future__ import annotations
@@ -12,6 +14,11 @@ import uuid
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+
+from lexicon import redis
 
 #: Length of a REST window, in seconds (CONTRACT, guarantee 7).
 WINDOW_SECONDS = 60.0
@@ -45,18 +52,18 @@ class RequestWindows:
         self._lock = threading.Lock()
         self._windows: dict[uuid.UUID, tuple[float, int]] = {}
 
-    def count(self, tenant_id: uuid.UUID, limit: int) -> Verdict:
-        """Count one request of a tenant against `limit` requests a window."""
+    def count(self, caller_id: uuid.UUID, limit: int) -> Verdict:
+        """Count one request of a tenant (or user) against `limit` requests a window."""
         with self._lock:
             now = self._clock()
-            end, used = self._windows.get(tenant_id, (0.0, 0))
+            end, used = self._windows.get(caller_id, (0.0, 0))
             if end <= now:
                 self._forget(now)
                 end, used = now + WINDOW_SECONDS, 0
             allowed = used < limit
             if allowed:
                 used += 1
-            self._windows[tenant_id] = (end, used)
+            self._windows[caller_id] = (end, used)
         return Verdict(allowed, limit, max(0, limit - used), math.ceil(end - now))
 
     def _forget(self, now: float) -> None:
@@ -64,9 +71,48 @@ class RequestWindows:
             self._windows = {key: window for key, window in self._windows.items() if window[0] > now}
 
 
+class SharedWindows:
+    """The same windows for all processes, in Redis; this process's own while Redis is away."""
+
+    # Counts what passes, and tells how long the window is still open: one step, on Redis's clock.
+    _COUNT = """
+    local used = tonumber(redis.call('GET', KEYS[1]) or '0')
+    if used < tonumber(ARGV[1]) then
+        used = redis.call('INCR', KEYS[1])
+        if used == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+        return {1, used, redis.call('PTTL', KEYS[1])}
+    end
+    return {0, used, redis.call('PTTL', KEYS[1])}
+    """
+    #: Seconds in which a Redis that did not answer is not asked again.
+    _LEFT_ALONE = 1.0
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._own = RequestWindows()
+        self._ask_again = 0.0
+
+    def count(self, caller_id: uuid.UUID, limit: int) -> Verdict:
+        """Count one request of a tenant (or user) against `limit` requests a window."""
+        if settings.REDIS_URL and time.monotonic() >= self._ask_again:
+            try:
+                return self._count(caller_id, limit)
+            except redis.AWAY:
+                self._ask_again = time.monotonic() + self._LEFT_ALONE
+        return self._own.count(caller_id, limit)
+
+    def _count(self, caller_id: uuid.UUID, limit: int) -> Verdict:
+        key = f"lexicon:{self._name}:{caller_id.hex}"
+        answer: Any = redis.client().eval(self._COUNT, 1, key, limit, int(WINDOW_SECONDS * 1000))
+        allowed, used, left = answer
+        # A limit of 0 opens no window (PTTL is negative): it is as long as any that would open now.
+        reset = math.ceil(left / 1000) if left > 0 else math.ceil(WINDOW_SECONDS)
+        return Verdict(bool(allowed), limit, max(0, limit - used), reset)
+
+
 #: REST requests of tenants, and messages of end users that hold a chat token.
-request_windows = RequestWindows()
-user_windows = RequestWindows()
+request_windows = SharedWindows("requests")
+user_windows = SharedWindows("messages")
 
 
 class FrameRate:

@@ -11,12 +11,13 @@ from collections.abc import Awaitable, Callable
 from asgiref.sync import markcoroutinefunction
 from django.http import HttpRequest, HttpResponseBase
 
+from lexicon import logs, metrics
 from lexicon.answers import error_of, error_response, is_customer_face
 from lexicon.database import in_thread
 from lexicon.errors import RATE_LIMIT_EXCEEDED, ApiError
 from tenants import keys
 from tenants.authentication import check_kind, open_key
-from tenants.limits import request_windows
+from tenants.limits import Verdict, request_windows
 from tenants.models import ApiKey
 
 
@@ -35,15 +36,16 @@ class CallerMiddleware:
         if not request.path_info.startswith("/api/v1/"):
             return await self.get_response(request)
         try:
-            key = await _open(_credentials(request))
+            key, verdict = await _open(_credentials(request))
         except Exception as exception:
             request.caller = error_of(exception)  # type: ignore[attr-defined]
             return await self.get_response(request)
-        verdict = request_windows.count(key.tenant_id, key.tenant.rest_per_minute)
+        logs.bind(tenant_id=key.tenant_id)
         if verdict.allowed:
             request.caller = key  # type: ignore[attr-defined]
             response = await self.get_response(request)
         else:
+            metrics.LIMITS_HIT.labels("requests").inc()
             response = error_response(request, ApiError(RATE_LIMIT_EXCEEDED, retry_after=verdict.reset))
         for name, value in verdict.headers.items():
             response[name] = value
@@ -62,9 +64,14 @@ def caller(request: HttpRequest) -> ApiKey:
     return found
 
 
-async def _open(raw: str) -> ApiKey:
+async def _open(raw: str) -> tuple[ApiKey, Verdict]:
     # A key that is no key costs no thread.
-    return await in_thread(open_key, raw) if keys.is_well_formed(raw) else open_key(raw)
+    return await in_thread(_open_and_count, raw) if keys.is_well_formed(raw) else _open_and_count(raw)
+
+
+def _open_and_count(raw: str) -> tuple[ApiKey, Verdict]:
+    key = open_key(raw)
+    return key, request_windows.count(key.tenant_id, key.tenant.rest_per_minute)
 
 
 def _credentials(request: HttpRequest) -> str:

@@ -7,6 +7,7 @@ from typing import Self
 
 from django.conf import settings
 from django.db import models
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from lexicon.fields import JSONText
@@ -64,6 +65,7 @@ class Tenant(models.Model):
 
     class Meta:
         ordering = ("name", "id")
+        indexes = (models.Index(fields=("name", "id"), name="tenant_by_name"),)
 
     def __str__(self) -> str:
         return self.name
@@ -145,7 +147,10 @@ class ApiKey(TenantOwned):
     class Meta:
         verbose_name = "API key"
         ordering = ("-created_at",)
-        indexes = (models.Index(fields=("tenant", "-created_at"), name="api_key_of_tenant"),)
+        indexes = (
+            models.Index(fields=("created_at", "id"), name="api_key_by_creation"),
+            models.Index(fields=("tenant", "created_at", "id"), name="api_key_of_tenant"),
+        )
 
     def __str__(self) -> str:
         return f"{self.prefix}…{self.last_four}"
@@ -172,3 +177,22 @@ class EndUser(TenantOwned):
 
     def __str__(self) -> str:
         return self.external_id
+
+
+class LoginAttempt(models.Model):
+    """A login to the admin that failed in the last quarter of an hour, or is being checked (tenants/staff_login.py)."""
+
+    #: A keyed hash of the name that was typed: now and then it is somebody's password.
+    who = models.CharField(max_length=64)
+    #: The client's address, or its network where one client has a whole network.
+    address = models.CharField(max_length=64)
+    at = models.DateTimeField(db_default=Now(), db_index=True)
+
+    class Meta:
+        indexes = (
+            models.Index(fields=("who", "at"), name="login_attempt_by_who"),
+            models.Index(fields=("address", "at"), name="login_attempt_by_address"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.address} at {self.at}"

@@ -1,7 +1,9 @@
 """`make test`: every test that can run here, on every database that is there; says what was left out.
 
-SQLite always. PostgreSQL where TEST_DATABASE_URL names one or one answers on localhost. With
-REQUIRE_ALL=1 a part that is left out is a failure. Arguments are pytest's.
+On SQLite always. On PostgreSQL and Redis where TEST_DATABASE_URL and TEST_REDIS_URL name them or they
+answer on localhost; on PostgreSQL alone where there is no Redis. Then the fault suite in its short form
+(tests/campaign). With REQUIRE_ALL=1 a part that is left out is a failure. Arguments are pytest's; with
+any, only pytest runs.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 LOCAL = "postgres://postgres@127.0.0.1:5432/postgres"
+LOCAL_REDIS = "redis://127.0.0.1:6379/0"
 
 
 def postgresql() -> tuple[str | None, str]:
@@ -29,31 +32,66 @@ def postgresql() -> tuple[str | None, str]:
     return url, ""
 
 
-def run(name: str, url: str | None, arguments: list[str], left_out: list[str]) -> bool:
+def redis() -> tuple[str | None, str]:
+    """The address of a Redis to test with, or None and why there is none."""
+    from redis import Redis, RedisError
+
+    url = os.environ.get("TEST_REDIS_URL") or LOCAL_REDIS
+    try:
+        with Redis.from_url(url, socket_connect_timeout=3) as client:
+            client.ping()
+    except RedisError as error:
+        if os.environ.get("TEST_REDIS_URL"):
+            sys.exit(f"TEST_REDIS_URL does not answer: {error}")
+        return None, "no Redis answers on localhost and TEST_REDIS_URL is not set"
+    return url, ""
+
+
+def run(name: str, shared: dict[str, str], arguments: list[str], left_out: list[str]) -> bool:
     """Whether every test passed; what was skipped is added to `left_out` (tests/conftest.py writes it down)."""
     print(f"\n=== Tests on {name} ===", flush=True)
     # The tests mostly wait for servers: one process more than cores keeps these busy.
     workers = ["-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal"]
     with tempfile.TemporaryDirectory() as folder:
         skipped = Path(folder, "skipped")
-        env = {key: value for key, value in os.environ.items() if key not in ("TEST_DATABASE_URL", "DATABASE_URL")}
-        env |= {"SKIPPED_FILE": str(skipped)} | ({"TEST_DATABASE_URL": url} if url else {})
+        without = ("TEST_DATABASE_URL", "DATABASE_URL", "TEST_REDIS_URL", "REDIS_URL")
+        env = {key: value for key, value in os.environ.items() if key not in without}
+        env |= {"SKIPPED_FILE": str(skipped)} | shared
         done = subprocess.run([sys.executable, "-m", "pytest", "-q", *workers, *arguments], env=env)
         if skipped.exists():
             left_out += [f"{name}: {reason}" for reason in skipped.read_text().splitlines()]
     return done.returncode == 0
 
 
+def faults(database_url: str | None, left_out: list[str]) -> bool:
+    """Whether the fault suite passed in its short form; what it needs and is not here is added to `left_out`."""
+    from tests.campaign.programs import missing
+
+    if lacking := ([] if database_url else ["PostgreSQL"]) + missing():
+        left_out.append(f"the fault suite: needs {', '.join(lacking)}")
+        return True
+    print(flush=True)
+    env = os.environ | {"TEST_DATABASE_URL": str(database_url)}
+    return subprocess.run([sys.executable, "-m", "tests.campaign", "--quick"], env=env).returncode == 0
+
+
 def main() -> int:
     """The exit code."""
     arguments = sys.argv[1:]
     left_out: list[str] = []
-    url, why_not = postgresql()
-    passed = run("SQLite", None, arguments, left_out)
-    if url:
-        passed = run("PostgreSQL", url, arguments, left_out) and passed
+    database_url, no_database = postgresql()
+    redis_url, no_redis = redis()
+    passed = run("SQLite", {}, arguments, left_out)
+    if not database_url:
+        left_out.append(f"PostgreSQL and Redis: {no_database}")
+    elif not redis_url:
+        left_out.append(f"PostgreSQL with Redis: {no_redis}")
+        passed = run("PostgreSQL", {"TEST_DATABASE_URL": database_url}, arguments, left_out) and passed
     else:
-        left_out.append(f"PostgreSQL: {why_not}")
+        shared = {"TEST_DATABASE_URL": database_url, "TEST_REDIS_URL": redis_url}
+        passed = run("PostgreSQL and Redis", shared, arguments, left_out) and passed
+    if not arguments:
+        passed = faults(database_url, left_out) and passed
     print("\n=== Left out ===")
     print("\n".join(left_out) or "nothing")
     return 0 if passed and not (left_out and os.environ.get("REQUIRE_ALL")) else 1

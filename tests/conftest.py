@@ -12,6 +12,7 @@ import shutil
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -76,11 +77,11 @@ def _administer(statement: str) -> None:
         connection.execute(statement)
 
 
-@pytest.fixture
-def own_database(pristine: str, tmp_path: Path) -> Iterator[str]:
-    """The address of an empty database for this test alone."""
+@contextmanager
+def new_database(pristine: str, folder: Path) -> Iterator[str]:
+    """The address of an empty database, which is gone afterwards."""
     if test_settings.ON_SQLITE:
-        name = str(tmp_path / "own.sqlite3")
+        name = str(folder / "own.sqlite3")
         shutil.copy(pristine, name)
         yield database_url(name)
     else:
@@ -88,6 +89,13 @@ def own_database(pristine: str, tmp_path: Path) -> Iterator[str]:
         _administer(f'CREATE DATABASE "{name}" TEMPLATE "{pristine}"')
         yield database_url(name)
         _administer(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def own_database(pristine: str, tmp_path: Path) -> Iterator[str]:
+    """The address of an empty database for this test alone."""
+    with new_database(pristine, tmp_path) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

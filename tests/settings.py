@@ -1,6 +1,7 @@
 """The settings of the tests: the service's own, on a database of this run's own.
 
 TEST_DATABASE_URL names the server to test on; without it, a SQLite file in a temporary folder.
+TEST_REDIS_URL names the Redis to test with; without it, none.
 """
 
 import atexit
@@ -14,6 +15,7 @@ atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 
 os.environ.setdefault("SECRET_KEY", "only-for-tests-" + "x" * 50)
 os.environ["DATABASE_URL"] = os.environ.get("TEST_DATABASE_URL") or f"sqlite:///{FOLDER / 'unused.sqlite3'}"
+os.environ["REDIS_URL"] = os.environ.get("TEST_REDIS_URL", "")
 os.environ.setdefault("LOG_LEVEL", "WARNING")
 
 from lexicon.settings import *  # noqa: E402, F403

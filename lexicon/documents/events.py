@@ -11,6 +11,7 @@ from lexicon.documents.shapes import (
     CONTENT,
     COUNT,
     METADATA,
+    RATING,
     SEQUENCE,
     STATUS,
     STRING,
@@ -70,7 +71,7 @@ _RESUMED = {"const": True, "description": "The reply is told from its beginning:
 EVENTS: dict[str, tuple[str, dict[str, Schema], dict[str, Schema]]] = {
     "connection_established": (
         "You are connected.",
-        {"user_id": USER_ID, "chat_id": UUID, "tenant_id": UUID},
+        {"user_id": USER_ID, "chat_id": UUID, "tenant_id": UUID, "status": STATUS},
         {},
     ),
     "user_created": ("This connection made the user.", {"user_id": USER_ID}, {}),
@@ -109,6 +110,11 @@ EVENTS: dict[str, tuple[str, dict[str, Schema], dict[str, Schema]]] = {
         {"complete": said(BOOLEAN, "false: read on in the history, from `offset` = the last sequence received.")},
         {},
     ),
+    "message_rated": (
+        "What you think of a reply is stored. Only who said it is told.",
+        {"chat_id": UUID, "message_id": said(UUID, "The reply's id."), "rating": either_null(RATING)},
+        {},
+    ),
     "pong": ("The answer to a ping.", {}, {}),
     "error": (
         "Something was refused, or failed.",
@@ -128,6 +134,11 @@ FRAMES: dict[str, tuple[str, Schema, Any]] = {
         "Stop the reply being written; with `message_id` only that one.",
         fields({"action": constant("stop")}, {"message_id": STRING}),
         {"action": "stop"},
+    ),
+    "rate": (
+        "What the user thinks of a reply of the agent; null takes it back. `metadata.rating` tells it from then on.",
+        fields({"action": constant("rate"), "message_id": STRING, "rating": either_null(RATING)}),
+        {"action": "rate", "message_id": examples.REPLY_ID, "rating": "up"},
     ),
     "ping": (
         "Are you there?",

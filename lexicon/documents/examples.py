@@ -52,6 +52,7 @@ REPLY: dict[str, Any] = {
     "user_id": "alice",
     "reply_to": MESSAGE_ID,
 }
+RATED: dict[str, Any] = {**REPLY, "metadata": {**REPLY["metadata"], "rating": "up"}}
 MESSAGE_PAGE: dict[str, Any] = {"messages": [MESSAGE, REPLY], "total": 2, "offset": 0, "limit": 50, "has_more": False}
 DELETED = {"success": True, "message": f"Chat {CHAT_ID} was deleted", "deleted_at": AT}
 TOKEN = {"token": "WyI5ZTEw…:1vlT2k:Zt3x…", "expires_at": "2026-01-31T10:30:00Z"}

@@ -7,6 +7,7 @@ from lexicon.documents import examples
 from lexicon.documents.operation import BODY, IDEMPOTENCY_KEY, LEXICON, Operation, Success, in_path, in_query, paging
 from lexicon.documents.shapes import (
     METADATA,
+    RATING,
     STRING,
     TIMESTAMP,
     TITLE,
@@ -87,6 +88,15 @@ LEXICON_FACE: tuple[Operation, ...] = (
         answers={200: Success("A part of the history, by `sequence`.", ref("MessagePage"), examples.MESSAGE_PAGE)},
         errors=(errors.INVALID_REQUEST, errors.CHAT_NOT_FOUND),
         parameters=(CHAT_ID, *paging("asc")),
+    ),
+    Operation(
+        "patch", "/api/v1/chats/{chat_id}/messages/{message_id}", "rateMessage", LEXICON, "Rate a reply of the agent",
+        answers={200: Success("The reply, `metadata.rating` included.", ref("Message"), examples.RATED)},
+        errors=(*BODY, errors.CHAT_NOT_FOUND),
+        description="`null` takes a rating back. It changes nothing else: no order, no date.",
+        parameters=(CHAT_ID, in_path("message_id")),
+        body=fields({"rating": said(either_null(RATING), "What the reader thinks of the reply.")}),
+        body_example={"rating": "up"},
     ),
     Operation(
         "post", "/api/v1/chats/{chat_id}/tokens", "createChatToken", LEXICON, "Make a chat token for a browser",

@@ -21,6 +21,7 @@ from lexicon.documents.shapes import (
     failure,
     fields,
 )
+from lexicon.documents.webhooks import webhooks
 from lexicon.errors import RATE_LIMIT_EXCEEDED, SERVICE_UNAVAILABLE, ApiError, ErrorKind
 
 _ABOUT = """Two faces of one core. **Chats** are for your product's backend (a tenant key, `X-API-Key`),
@@ -111,6 +112,7 @@ def document() -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "tags": [{"name": name, "description": description} for name, description in _TAGS.items()],
         "paths": paths,
+        "webhooks": webhooks(),
         "components": {
             "schemas": COMPONENTS | _CUSTOMER_SHAPES,
             "parameters": _PARAMETERS,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from chats.fields import MAX_LIMIT, MAX_OFFSET
-from chats.models import Chat
+from chats.models import Chat, Message
 from chats.tokens import LEAST_TTL_SECONDS, MOST_TTL_SECONDS, TTL_SECONDS
 from lexicon.errors import ErrorKind
 from lexicon.payload import MAX_METADATA_BYTES
@@ -35,7 +35,8 @@ def said(schema: Schema, description: str) -> Schema:
 
 def either_null(schema: Schema) -> Schema:
     """The schema, or null."""
-    return {**schema, "type": [schema["type"], "null"]}
+    enum = {"enum": [*schema["enum"], None]} if "enum" in schema else {}
+    return {**schema, "type": [schema["type"], "null"], **enum}
 
 
 def ref(name: str) -> Schema:
@@ -94,6 +95,7 @@ CONTENT: Schema = {
     "examples": ["What are your business hours?"],
 }
 TEXT_SAID: Schema = {"type": "string", "description": "The text, as it came."}
+RATING: Schema = {"type": "string", "enum": list(Message.Rating.values)}
 AGENT_METADATA = fields(
     {
         "model": said(STRING, "Who wrote the reply."),
@@ -104,6 +106,12 @@ AGENT_METADATA = fields(
         "stopped": {"const": True, "description": "The reply was stopped; content is what was said until then."},
         "failed": {"const": True, "description": "The reply failed; content is what was said until then."},
         "escalated": {"const": True, "description": "With this reply the agent handed the chat to a person."},
+        "sources": {
+            "type": "array",
+            "items": fields({"id": UUID, "title": STRING}, {"url": said(STRING, "Where the original is.")}),
+            "description": "The articles that the reply is drawn from.",
+        },
+        "rating": said(RATING, "What its reader thinks of it."),
     },
     title="Of a reply of the agent",
 )

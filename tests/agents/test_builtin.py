@@ -9,7 +9,7 @@ import pytest
 
 from agents import phrases
 from agents.builtin import KNOWN, QUOTE_CHARACTERS, BuiltinAgent, search_question
-from agents.contract import End, Escalate, Event, Passage, Request, Text, Turn, Usage
+from agents.contract import End, Escalate, Event, Passage, Request, Source, Text, Turn, Usage
 
 HOURS = Passage("1", "Business hours", "We are open Monday to Friday.\nOn Sundays we are closed.", score=0.8)
 LAMPS = Passage("2", "Lamps", "A lamp needs a bulb.", score=0.5)
@@ -41,6 +41,18 @@ async def test_small_talk_is_returned(message: str, kind: str) -> None:
 async def test_an_answer_quotes_the_best_passage_and_says_where_it_is_from() -> None:
     answer = await said("When are you open?", LAMPS, HOURS)
     assert answer == f"{HOURS.text}\n\nFrom our article “Business hours”."
+
+
+async def test_an_answer_names_its_source_before_its_first_word() -> None:
+    passage = Passage("1", "Lamps", "A lamp needs a bulb.", score=0.8, url="https://example.com/lamps")
+    first, *rest = await events_of("lamp", passage)
+    assert first == Source("1", "Lamps", "https://example.com/lamps")
+    assert not any(isinstance(event, Source) for event in rest)
+
+
+async def test_what_is_not_quoted_is_no_source() -> None:
+    for message in ("Do you sell zebras?", "Hi!", "Can I talk to a human?"):
+        assert not any(isinstance(event, Source) for event in await events_of(message))
 
 
 async def test_a_long_passage_is_trimmed_to_the_question() -> None:

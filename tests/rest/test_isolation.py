@@ -45,6 +45,7 @@ MATRIX = {
     ("api/v1/chats/{chat_id}", "DELETE"): Case(),
     ("api/v1/chats/{chat_id}/tokens", "POST"): Case({"ttl_seconds": 60}, status=201),
     ("api/v1/chats/{chat_id}/messages", "GET"): Case(),
+    ("api/v1/chats/{chat_id}/messages/{message_id}", "PATCH"): Case({"rating": "up"}),
     ("api/v1/customer/conversations/{conversation_id}/messages", "GET"): Case(),
     ("api/v1/customer/conversations/{conversation_id}/messages", "POST"): Case({"message": "hi"}),
     ("api/v1/customer/conversations/{conversation_id}/stream", "GET"): Case(status=204),
@@ -76,9 +77,16 @@ def methods(actor: Actor, route: str) -> list[str]:
 
 
 def ask(
-    actor: Actor, method: str, route: str, object_id: str, body: dict[str, Any] | None = None, query: str = ""
+    actor: Actor,
+    method: str,
+    route: str,
+    object_id: str,
+    body: dict[str, Any] | None = None,
+    query: str = "",
+    message_id: str = RANDOM,
 ) -> Answer:
-    """A request of the actor's with this id in the address."""
+    """A request of the actor's with this id in the address, and of a message where it names one."""
+    route = route.replace("{message_id}", message_id)
     target = "/" + re.sub(r"\{\w+\}", quote(object_id, safe=""), route) + query
     headers = {"X-API-Key": actor.tenant_key, "Authorization": f"Bearer {actor.customer_key}"}
     if body is not None:
@@ -105,11 +113,15 @@ class Belongings:
     chat_id: str
     conversation_id: str
     user_id: str
+    #: The agent's reply in the conversation.
+    reply_id: str
 
     def ids_for(self, route: str) -> Iterator[str]:
         """The ids that mean something on this route."""
         if "{user_id}" in route:
             yield from (self.user_id, self.conversation_id)
+        elif "{message_id}" in route:
+            yield self.conversation_id
         else:
             yield from (self.chat_id, self.conversation_id)
 
@@ -121,7 +133,8 @@ def things(owner: Actor) -> Belongings:
     conversation_id = owner.new_conversation()
     said = owner.customer("POST", f"/{conversation_id}/messages", json={"message": f"hello {CANARY}"})
     assert said.status_code == 200
-    return Belongings(chat_id, conversation_id, user_id)
+    reply_id = said.headers["X-Stream-Id"].partition(":")[0]
+    return Belongings(chat_id, conversation_id, user_id, reply_id)
 
 
 def snapshot(owner: Actor, things: Belongings) -> list[Any]:
@@ -163,7 +176,7 @@ def test_another_tenants_is_answered_as_what_never_was(
     never_was = told(ask(globex, method, route, RANDOM, body, query), RANDOM)
     assert never_was[0] == 404
     for object_id in things.ids_for(route):
-        answer = ask(globex, method, route, object_id, body, query)
+        answer = ask(globex, method, route, object_id, body, query, things.reply_id)
         assert told(answer, object_id) == never_was
         assert CANARY.encode() not in answer.content.replace(things.user_id.encode(), b"")
     assert snapshot(owner, things) == before
@@ -221,7 +234,8 @@ def test_the_owner_does_find_it(owner: Actor, things: Belongings) -> None:
         for object_id in things.ids_for(route):
             if "customer" in route and object_id == things.chat_id:
                 continue
-            assert ask(owner, method, route, object_id, case.body).status_code == case.status, route
+            answer = ask(owner, method, route, object_id, case.body, message_id=things.reply_id)
+            assert answer.status_code == case.status, route
     for object_id in (things.chat_id, things.conversation_id):
         assert ask(owner, "DELETE", "api/v1/chats/{chat_id}", object_id).status_code == 200
 

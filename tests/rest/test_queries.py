@@ -12,7 +12,7 @@ from django.apps import apps
 from tenants.models import TenantOwned
 from tests.servers import ROOT
 
-ROOMS = ("lexicon", "tenants", "agents", "chats", "streaming")
+ROOMS = ("lexicon", "tenants", "agents", "webhooks", "chats", "streaming")
 #: The models whose rows belong to a tenant, as the code names them.
 OWNED = {model.__name__ for model in apps.get_models() if issubclass(model, TenantOwned)}
 MANAGERS = {"objects", "_default_manager", "_base_manager"}
@@ -30,15 +30,28 @@ ALL_TENANTS = {
     "chats.takeover.owned": "the process's own replies",
     "chats.takeover.do_checkpoint": "the process's own replies",
     "chats.following.read_standing": "a chat that was opened for a caller before",
+    "chats.following.read_positions": "chats that were opened for callers before",
     "chats.deletion.exists": "a chat that was deleted for a caller before",
     "chats.idempotency.do_forget": "the engine's tidying, by age",
+    "chats.rating.rated_down": "staff see every chat; joined to the chats it is given",
+    "chats.backlog.read_backlog": "counts them, for the operator",
+    "chats.admin.ChatAdmin._of_users": "staff find a user of any tenant",
     "chats.waiting.still_waiting": "staff see every chat; joined to the chats it is given",
     "chats.waiting.longest_waiting": "staff see every chat",
+    "webhooks.claims.claim_due": "the courier sends for every tenant",
+    "webhooks.claims.do_tidy": "the courier's tidying, by age",
+    "webhooks.endpoints.do_send_again": "staff see every tenant's; joined to the deliveries it is given",
+    "webhooks.endpoints.dead_letters": "staff see every tenant's; of the endpoints it is given",
+    "webhooks.templatetags.switched_off.endpoints_switched_off": "staff see every tenant's",
     "streaming.management.commands.demo.stored": "finds out whose key `make run` remembered",
 }
 #: Who writes SQL by hand, and why.
 BY_HAND = {
     "lexicon.health._database_problem": "SELECT 1",
+    "lexicon.management.commands.migrate._alone_on_postgresql": "holds a lock of the server",
+    "lexicon.data_checks.sqlite_pragmas": "asks SQLite what it was told",
+    "lexicon.moving.move": "moves every row of every tenant",
+    "lexicon.moving._take_sequence": "moves every row of every tenant",
 }
 
 

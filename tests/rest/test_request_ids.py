@@ -54,7 +54,6 @@ def test_without_one_each_answer_has_its_own(acme: Actor) -> None:
         ("GET", "/api/v1/chats/user/alice?limit=0", 400),
         ("POST", "/api/v1/customer/conversations", 401),
         ("GET", "/healthz", 200),
-        ("GET", "/readyz", 200),
         ("GET", "/admin/", 302),
         ("GET", "/admin/login/", 200),
     ],

@@ -34,7 +34,8 @@ async def test_connection_established(acme: Actor) -> None:
     chat_id = acme.new_chat()
     async with await acme.join(chat_id) as socket:
         [event] = socket.events
-        check(event, "connection_established", user_id="alice", chat_id=chat_id, tenant_id=str(acme.tenant_id))
+        tenant_id = str(acme.tenant_id)
+        check(event, "connection_established", user_id="alice", chat_id=chat_id, tenant_id=tenant_id, status="active")
 
 
 async def test_user_created(acme: Actor) -> None:

@@ -13,9 +13,11 @@ from typing import Any
 import orjson
 import pytest
 
+from chats.following import Position
 from lexicon.errors import CHAT_DELETED, ApiError
 from streaming.feed import ChatFeed
 from streaming.follower import MOST_FRAMES, MOST_WAITING, Follower, Token
+from streaming.hub import Hub
 from streaming.live import PIECE_BYTES, LiveText, cut
 from streaming.pump import Pump
 
@@ -53,40 +55,58 @@ def live() -> LiveText:
     return LiveText(uuid.uuid4(), uuid.uuid4(), 1)
 
 
-async def test_who_waits_for_a_piece_that_is_there_does_not_wait(live: LiveText) -> None:
-    live.append("a")
-    assert await live.wait(0, 0)
+def test_an_echo_takes_pieces_in_order_and_each_once(live: LiveText) -> None:
+    assert live.extend(0, ["a", "b"])
+    assert not live.extend(0, ["a", "b"])
+    assert not live.extend(3, ["d"])
+    assert live.extend(1, ["b", "c"])
+    assert live.text == "abc"
 
 
-async def test_who_waits_for_a_piece_is_woken_by_it(live: LiveText) -> None:
-    readers = [asyncio.create_task(live.wait(0, SOON)) for _ in range(3)]
-    await asyncio.sleep(0)
-    live.append("a")
-    assert await asyncio.gather(*readers) == [True] * 3
-    assert live.text == "a"
+async def test_a_reader_is_woken_by_more_of_the_text_and_not_told_of_a_change(live: LiveText) -> None:
+    hub = Hub(uuid.uuid4())
+    with hub.watch(live.chat_id) as watch:
+        watch.stale = False
+        reader = asyncio.create_task(watch.wait(SOON))
+        hub.said(live)
+        assert await reader
+        assert not watch.stale
 
 
-async def test_who_waits_is_woken_when_nothing_more_is_said(live: LiveText) -> None:
-    reader = asyncio.create_task(live.wait(0, SOON))
-    await asyncio.sleep(0)
-    live.close(None)
-    assert await reader
-    assert await live.wait(5, 0)
+async def test_a_reader_is_told_of_a_change(live: LiveText) -> None:
+    hub = Hub(uuid.uuid4())
+    with hub.watch(live.chat_id) as watch:
+        watch.stale = False
+        hub.notify(live.chat_id)
+        assert await watch.wait(SOON)
+        assert watch.stale
 
 
-async def test_who_waits_in_vain_is_told_so_and_leaves_nothing_behind(live: LiveText) -> None:
-    live.append("a")
-    assert not await live.wait(1, 0.01)
-    assert not live._waiting
+async def test_what_happened_before_a_reader_looked_wakes_it_no_more(live: LiveText) -> None:
+    hub = Hub(uuid.uuid4())
+    with hub.watch(live.chat_id) as watch:
+        hub.notify(live.chat_id)
+        watch.look()
+        assert not await watch.wait(0)
 
 
-async def test_a_reader_that_is_cancelled_leaves_nothing_behind(live: LiveText) -> None:
-    reader = asyncio.create_task(live.wait(0, SOON))
-    await asyncio.sleep(0)
-    reader.cancel()
-    await asyncio.gather(reader, return_exceptions=True)
-    live.append("a")
-    assert not live._waiting
+def test_a_chat_that_nobody_reads_is_not_watched(live: LiveText) -> None:
+    hub = Hub(uuid.uuid4())
+    with hub.watch(live.chat_id):
+        assert hub.watched == {live.chat_id}
+    assert hub.watched == set()
+
+
+def test_a_reader_is_told_only_of_positions_it_does_not_know(live: LiveText) -> None:
+    hub = Hub(uuid.uuid4())
+    with hub.watch(live.chat_id) as watch:
+        for position in (Position(1, "active", None, None), Position(2, "active", None, None)):
+            watch.stale = False
+            hub.compare({live.chat_id}, {live.chat_id: position})
+            assert watch.stale
+            watch.stale = False
+            hub.compare({live.chat_id}, {live.chat_id: position})
+            assert not watch.stale
 
 
 # --- The pump ---
@@ -323,9 +343,9 @@ async def test_a_feed_that_fails_leaves_nobody_waiting(monkeypatch: pytest.Monke
 
     monkeypatch.setattr("streaming.feed.read_standing", fail)
     wire = Wire()
-    feed = ChatFeed(CHAT, lambda reply_id, epoch: None)
+    feed = ChatFeed(CHAT, lambda **reply: None)
     async with asyncio.timeout(SOON):
-        await feed.join(wire.follower, ["greeting"])
+        await feed.join(wire.follower, ["greeting"], status="active")
         await wire.follower.write()
     assert [json.loads(frame)["error_code"] for frame in wire.frames] == ["INTERNAL_ERROR"]
     assert wire.messages[-1]["code"] == 4500

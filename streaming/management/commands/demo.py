@@ -58,7 +58,8 @@ class Command(BaseCommand):
             call_command("migrate", verbosity=0, interactive=False)
         except OperationalError as error:
             raise CommandError(f"The database does not answer. DATABASE_URL says where it is.\n{error}") from error
-        demo = set_up()
+        with local.locked():
+            demo = set_up()
         for news in demo.news:
             self.stdout.write(self.style.WARNING(news))
         self.stdout.write(what_to_try(demo.secrets))
@@ -66,6 +67,10 @@ class Command(BaseCommand):
             self.stdout.write("Serving until Ctrl+C.")
             self.stdout.flush()
             os.environ.setdefault("CHAT_PAGE_TENANT", demo.secrets["TENANT_ID"])
+            # Else `manage.py webhook_listen` would hear nothing.
+            os.environ["OUTBOUND_ALLOW"] = os.environ.get("OUTBOUND_ALLOW") or "127.0.0.0/8,::1/128,localhost"
+            # Every other start is production.
+            os.environ["LOG_FORMAT"] = os.environ.get("LOG_FORMAT") or "text"
             serve()
 
 
