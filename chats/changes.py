@@ -12,6 +12,7 @@ from chats import wake
 from chats.chats import open_chat
 from chats.models import Chat
 from chats.queue import drop_queued, running
+from chats.statuses import change_status
 from chats.telling import TAKEN_OVER, tell
 
 
@@ -23,8 +24,8 @@ def change_chat(*, tenant_id: uuid.UUID, chat_id: object, status: str | None = N
     stop; handed back ("active"), it answers what comes after. Raises ApiError CHAT_NOT_FOUND.
     """
     chat = open_chat(tenant_id=tenant_id, chat_id=chat_id, locked=True)
-    if status is not None and status != chat.status:
-        fields["status"] = status
+    if status is not None and (changes := change_status(chat, status, after=chat.last_sequence)):
+        fields |= changes
         if status == Chat.Status.ESCALATED:
             drop_queued(chat)
             running(chat).update(stop_requested=True)

@@ -35,6 +35,9 @@ class Standing:
 
     tenant_id: uuid.UUID
     status: str
+    status_count: int
+    #: The latest changes of the status, each as [last sequence before it, status].
+    recent_statuses: list[tuple[int, str]]
     last_sequence: int
     running: Running | None
     messages: list[Message]
@@ -53,6 +56,8 @@ def read_standing(*, chat_id: uuid.UUID, after: int | None) -> Standing | None:
         .values_list(
             "tenant_id",
             "status",
+            "status_count",
+            "recent_statuses",
             "last_sequence",
             "run__id",
             "run__epoch",
@@ -64,12 +69,12 @@ def read_standing(*, chat_id: uuid.UUID, after: int | None) -> Standing | None:
     )
     if row is None:
         return None
-    tenant_id, status, last_sequence, *run = row
+    tenant_id, status, status_count, recent_statuses, last_sequence, *run = row
     running = Running(*run) if run[0] is not None else None
     messages: list[Message] = []
     if after is not None and after < last_sequence:
         messages = read_messages(tenant_id=tenant_id, chat_id=chat_id, after=after, upto=last_sequence)
-    return Standing(tenant_id, status, last_sequence, running, messages)
+    return Standing(tenant_id, status, status_count, recent_statuses, last_sequence, running, messages)
 
 
 def _with_run(chats: QuerySet[Chat]) -> Any:
@@ -78,10 +83,10 @@ def _with_run(chats: QuerySet[Chat]) -> Any:
 
 
 class Position(NamedTuple):
-    """What tells whether anything happened in a chat: its last message, its status, and the try that runs."""
+    """What tells whether anything happened in a chat: its last message, its changes of status, the try that runs."""
 
     last_sequence: int
-    status: str
+    status_count: int
     reply_id: uuid.UUID | None
     epoch: int | None
 
@@ -89,7 +94,7 @@ class Position(NamedTuple):
 def read_positions(chat_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Position]:
     """Where these chats stand; those that are gone are not in the answer."""
     chats = _with_run(Chat.objects.all_tenants().filter(id__in=chat_ids, deleted_at=None))
-    rows = chats.values_list("id", "last_sequence", "status", "run__id", "run__epoch")
+    rows = chats.values_list("id", "last_sequence", "status_count", "run__id", "run__epoch")
     return {chat_id: Position(*position) for chat_id, *position in rows}
 
 

@@ -58,6 +58,9 @@ class Chat(TenantOwned):
     title = models.CharField(max_length=255, blank=True)
     metadata = JSONText(default=dict, blank=True)
     status = models.CharField(max_length=10, choices=Status, default=Status.ACTIVE)
+    #: How often the status changed, and the latest changes as [last sequence before it, status] (chats/statuses.py).
+    status_count = models.PositiveIntegerField(default=0, editable=False)
+    recent_statuses = JSONText(default=list, editable=False)
     is_conversation = models.BooleanField("made over the customer API", default=False, editable=False)
     last_sequence = models.PositiveIntegerField("messages", default=0, editable=False)
     user_message_count = models.PositiveIntegerField("user messages", default=0, editable=False)

@@ -12,6 +12,7 @@ from django.utils import timezone
 from chats import wake
 from chats.chats import open_chat
 from chats.models import Chat, Message, Reply
+from chats.statuses import change_status
 from chats.telling import tell
 from lexicon import metrics, tracing
 from lexicon.errors import (
@@ -121,15 +122,16 @@ def post_message(
         if process_id is not None and not states:
             reply.state, reply.owner_id, reply.tries, reply.started_at = Reply.State.RUNNING, process_id, 1, now
         reply.save(force_insert=True)
+    changes: dict[str, Any] = {}
     if chat.status == Chat.Status.CLOSED:
-        chat.status = Chat.Status.ACTIVE
+        changes = change_status(chat, Chat.Status.ACTIVE, after=message.sequence)
     Chat.objects.for_tenant(tenant.id).filter(id=chat.id).update(
         last_sequence=message.sequence,
         user_message_count=chat.user_message_count + 1,
         title=chat.title or draft.content[:60],
-        status=chat.status,
         last_message_at=now,
         updated_at=now,
+        **changes,
     )
     tell(chat, said=message)
     wake.after_commit(chat.id)

@@ -61,7 +61,8 @@ class ChatFeed:
         self._acknowledgements: list[tuple[Follower, Message]] = []
         #: The last sequence that was sent; None before the first reading.
         self._cursor: int | None = None
-        self._status = ""
+        #: How many changes of the chat's status were sent.
+        self._status_count = 0
         self._stream: Stream | None = None
         self._stale = False
         self._task: asyncio.Task[None] | None = None
@@ -78,7 +79,7 @@ class ChatFeed:
             return None
         running = self._stream.running if self._stream else None
         return Position(
-            self._cursor, self._status, running.reply_id if running else None, running.epoch if running else None
+            self._cursor, self._status_count, running.reply_id if running else None, running.epoch if running else None
         )
 
     async def join(self, follower: Follower, greeting: list[str], *, status: str, after: int | None = None) -> None:
@@ -134,18 +135,19 @@ class ChatFeed:
             self._joining = joining + self._joining
             self._close_all(ApiError(CHAT_DELETED))
             return
+        if self._cursor is None:
+            self._cursor, self._status_count = standing.last_sequence, standing.status_count
         for message in standing.messages:
+            self._send_changes(standing, before=message.sequence)
             self._send_message(message)
             self._cursor = message.sequence
-        if self._cursor is None:
-            self._cursor = standing.last_sequence
         if standing.is_behind:
             self._stale = True
             self._joining = joining + self._joining
             return
-        if self._status not in ("", standing.status):
-            self._send(wire.chat_status_changed(chat_id=self.chat_id, status=standing.status))
-        self._status = standing.status
+        self._send_changes(standing, before=standing.last_sequence + 1)
+        # Some may have been forgotten before this reading.
+        self._status_count = standing.status_count
         if standing.running is not None:
             self._follow(standing.running)
         self._send_pieces()
@@ -156,6 +158,14 @@ class ChatFeed:
     def _send(self, item: str | Token) -> None:
         for follower in self._followers:
             follower.put(item)
+
+    def _send_changes(self, standing: Standing, *, before: int) -> None:
+        """Tell the changes of status that came before the message of that sequence, and were not told."""
+        unheard = standing.status_count - self._status_count
+        for after, status in standing.recent_statuses[-unheard:] if unheard else ():
+            if after < before:
+                self._send(wire.chat_status_changed(chat_id=self.chat_id, status=status))
+                self._status_count += 1
 
     def _send_message(self, message: Message) -> None:
         stream = self._stream

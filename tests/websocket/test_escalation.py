@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
 
+from chats.changes import change_chat
+from chats.statuses import KEPT
 from lexicon.database import in_thread
 from tenants.models import Account
 from tests.cast import Actor
@@ -260,3 +264,51 @@ async def test_the_agent_knows_what_a_person_said(acme: Actor, model: Model, sta
     assert model.turns() == [
         [("user", "Hello"), ("assistant", "You said: Hello"), ("assistant", "This is Bob."), ("user", question)]
     ]
+
+
+# --- Every change ---
+
+
+def change(actor: Actor, chat_id: str, *statuses: str) -> None:
+    """Change the status so often, unheard by the server until somebody reads the chat."""
+    for status in statuses:
+        change_chat(tenant_id=actor.tenant_id, chat_id=uuid.UUID(chat_id), status=status)
+
+
+async def test_changes_within_one_moment_are_each_told_before_what_came_after_them(shop: Actor) -> None:
+    chat_id = shop.new_chat()
+    async with await shop.join(chat_id) as socket:
+        await in_thread(change, shop, chat_id, "escalated", "active", "escalated")
+        await socket.send({"content": "are you there?"})
+        await socket.until("message_received")
+        assert [event["event_type"] for event in socket.events[1:]] == ["chat_status_changed"] * 3 + [
+            "message_received"
+        ]
+        assert statuses(socket) == ["escalated", "active", "escalated"]
+
+
+async def test_a_message_that_opens_a_closed_chat_is_told_before_the_change(shop: Actor) -> None:
+    chat_id = shop.new_chat()
+    async with await shop.join(chat_id) as socket:
+        await in_thread(change, shop, chat_id, "closed")
+        await socket.send({"content": "one more thing"})
+        await socket.until("chat_status_changed", status="active")
+        kinds = [event["event_type"] for event in socket.events[1:]]
+        assert kinds[: kinds.index("message_received") + 1] == ["chat_status_changed", "message_received"]
+        assert statuses(socket) == ["closed", "active"]
+
+
+async def test_of_more_changes_than_are_kept_the_latest_are_told_and_later_ones_once(shop: Actor) -> None:
+    chat_id = shop.new_chat()
+    async with await shop.join(chat_id) as socket:
+        before = ["escalated", "active"] * KEPT
+        await in_thread(change, shop, chat_id, *before)
+        await socket.say("hello")
+        told = statuses(socket)
+        # With Redis the server may have looked meanwhile, and told more.
+        assert len(told) >= KEPT
+        assert told == before[-len(told) :]
+        await in_thread(change, shop, chat_id, "escalated")
+        await socket.send({"content": "hello?"})
+        await socket.until("message_received", content="hello?")
+        assert statuses(socket) == [*told, "escalated"]
