@@ -24,11 +24,13 @@ T = TypeVar("T")
 
 #: Threads for database work: enough that a slow query does not hold up the rest, few enough for a small pool.
 THREADS = 8
-#: Seconds a unit may wait for a thread. While the database hangs, whoever waits is told so instead of waiting on.
+#: Seconds a unit may wait for a thread while the database answers nobody: then it is refused instead of waiting on.
 WAITING_SECONDS = 5.0
 #: Seconds between two questions to a database that does not answer.
 RETRY_SECONDS = 0.5
 
+#: When the database last answered, on the monotonic clock.
+_answered_at = 0.0
 _pool = ThreadPoolExecutor(THREADS, thread_name_prefix="database")
 
 
@@ -37,11 +39,11 @@ async def in_thread(unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
 
     Raises what `unit` raises, but ApiError SERVICE_UNAVAILABLE where the database does not answer.
     """
-    until = time.monotonic() + WAITING_SECONDS
+    asked = time.monotonic()
     # What the caller's lines are about, those of the thread are about, too.
     about = copy_context()
     return await asyncio.get_running_loop().run_in_executor(
-        _pool, lambda: about.run(lambda: _run(until, unit, *args, **kwargs))
+        _pool, lambda: about.run(lambda: _run(asked, unit, *args, **kwargs))
     )
 
 
@@ -56,14 +58,20 @@ async def in_thread_until_answered(unit: Callable[P, T], *args: P.args, **kwargs
             await asyncio.sleep(RETRY_SECONDS)
 
 
-def _run(until: float, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    if time.monotonic() > until:
+def _run(asked: float, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    global _answered_at
+    # Whoever waits behind many others is served in his turn; behind a database that hangs, he is not.
+    if time.monotonic() > max(asked, _answered_at) + WAITING_SECONDS:
         raise unavailable()
+    answered = True
     try:
         return unit(*args, **kwargs)
     except (OperationalError, InterfaceError) as error:
+        answered = False
         raise unavailable() from error
     finally:
+        if answered:
+            _answered_at = time.monotonic()
         release_connections()
 
 
