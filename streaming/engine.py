@@ -87,7 +87,8 @@ class Engine:
     async def beats(self, seconds: float) -> None:
         """Wait until the database knows this process, but no longer than so many seconds."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._lease.renewed(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._lease.renewed()
 
     def drain(self) -> None:
         """The process is about to stop: begin no reply, and hand over what still runs when the time is up."""

@@ -57,8 +57,10 @@ class Courier:
                     pass  # The database is away; the heartbeat says so in the log.
                 except Exception:
                     logger.exception("looking for webhooks failed; it goes on")
+                # Not wait_for: on Python 3.11 it swallows a cancellation that comes with the wake-up.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), LOOK_SECONDS)
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await self._woken.wait()
         finally:
             outbox.stop_listening(self._wake)
             await self._stop()

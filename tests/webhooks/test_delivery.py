@@ -21,6 +21,8 @@ from lexicon import outbound
 from lexicon.database import in_thread
 from lexicon.fields import Unreadable
 from tests.cast import Actor
+from tests.client import SOON, eventually
+from tests.faults.conftest import on_own_database  # noqa: F401
 from tests.servers import free_port
 from tests.webhooks.conftest import arrivals, deliveries, new_chat, new_delivery, new_endpoint, until
 from tests.webhooks.receiver import Receiver, Trap
@@ -268,3 +270,22 @@ async def test_a_failure_of_the_courier_is_not_its_end(
     assert "looking for webhooks failed; it goes on" in caplog.text
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_courier_that_is_woken_as_it_is_told_to_stop_stops(
+    on_own_database: None,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(courier, "LOOK_SECONDS", 3600.0)
+    running = Courier()
+    task = asyncio.create_task(running.run())
+
+    async def waits() -> bool:
+        return bool(running._woken._waiters)  # type: ignore[attr-defined]
+
+    await eventually(waits)
+    running._woken.set()
+    task.cancel()
+    async with asyncio.timeout(SOON):
+        await asyncio.gather(task, return_exceptions=True)
+    assert task.cancelled()
