@@ -48,8 +48,14 @@ def redis() -> tuple[str | None, str]:
 
 
 def run(name: str, shared: dict[str, str], arguments: list[str], left_out: list[str]) -> bool:
-    """Whether every test passed; what was skipped is added to `left_out` (tests/conftest.py writes it down)."""
+    """Whether every test passed; what was skipped is added to `left_out` (tests/conftest.py writes it down).
+
+    Those that no database decides (marked `once`) run on SQLite only: on what is there everywhere.
+    """
     print(f"\n=== Tests on {name} ===", flush=True)
+    if shared:
+        arguments = ["-m", "not once", *arguments]
+        print("(Those of the browser, the package, the image and `make run`, which no database decides, ran before.)")
     # The tests mostly wait for servers: one process more than cores keeps these busy.
     workers = ["-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal"]
     with tempfile.TemporaryDirectory() as folder:

@@ -25,6 +25,9 @@ from tenants.authentication import open_key
 from tenants.models import ApiKey, Tenant
 from tests.servers import ROOT, free_port
 
+#: No database decides it (tests/__main__.py).
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def secrets_file(db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

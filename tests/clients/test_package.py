@@ -15,6 +15,9 @@ import pytest
 from tests.cast import Actor
 from tests.servers import ROOT
 
+#: No database decides it (tests/__main__.py).
+pytestmark = pytest.mark.once
+
 PACKAGE = ROOT / "clients" / "python"
 PROGRAMS = re.findall(r"^```python\n(import.*?)^```", (PACKAGE / "README.md").read_text(), re.MULTILINE | re.DOTALL)
 

@@ -11,6 +11,9 @@ import pytest
 
 from tests.page.tools import need
 
+#: No database decides it (tests/__main__.py).
+pytestmark = pytest.mark.once
+
 
 def test_the_browser_client_keeps_its_promises() -> None:
     node = need("node", shutil.which("node"))

@@ -15,6 +15,9 @@ from tenants.models import ApiKey, Tenant
 from tenants.provisioning import do_revoke_key
 from tests.cast import Actor, new_actor
 
+#: No database decides it (tests/__main__.py).
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def acme(pristine: str, django_db_blocker: Any, settings: Any) -> Iterator[Actor]:

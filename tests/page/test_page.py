@@ -15,6 +15,9 @@ from tenants.models import Tenant
 from tests.client import script
 from tests.page.conftest import PASSWORD, Visitor
 
+#: No database decides it (tests/__main__.py).
+pytestmark = pytest.mark.once
+
 Release = Callable[[str], None]
 
 

@@ -13,6 +13,9 @@ from tests.page.browsing import PATIENCE_MS
 from tests.readme.test_quick_start import Demo
 from tests.servers import free_port
 
+#: No database decides it (tests/__main__.py).
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[Demo]:

@@ -20,6 +20,9 @@ from tests.page.test_page import Release, held, release  # noqa: F401
 from tests.page.tools import need
 from tests.servers import ROOT, Server
 
+#: No database decides it (tests/__main__.py).
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def shop(page_server: Server, acme: Actor, tmp_path: Path) -> Iterator[Shop]:

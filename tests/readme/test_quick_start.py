@@ -15,6 +15,9 @@ import pytest
 
 from tests.servers import ROOT, Server, free_port
 
+#: No database decides it (tests/__main__.py).
+pytestmark = pytest.mark.once
+
 README = (ROOT / "README.md").read_text()
 
 

@@ -25,7 +25,7 @@ from tests.shipping.dockerfile import Step, copy_context, environment, let_in, s
 #: The Python that the packages are installed for; without it they are not installed.
 PYTHON = os.environ.get("IMAGE_PYTHON")
 #: Installing takes longer than a test may otherwise.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.once]
 BUILD, FINAL = stages()
 SECRET_KEY = "only-for-tests-" + "x" * 50
 
