@@ -66,6 +66,7 @@ class Wakes:
         self._review = asyncio.Event()
         self._news: dict[uuid.UUID, News] = {}
         self._more = asyncio.Event()
+        self._away = False
         layer = get_channel_layer("wakes")
         assert layer is not None
         self._layer: Any = layer
@@ -127,9 +128,19 @@ class Wakes:
                     async with asyncio.timeout(CALL_SECONDS):
                         await self._layer.group_send(group(chat_id), message(self._process_id, chat_id, news))
                 except AWAY:
+                    self._say(away=True)
                     # Those who wait look for themselves within a second.
                     self._news.clear()
                     await asyncio.sleep(AGAIN_SECONDS)
+                else:
+                    self._say(away=False)
+
+    def _say(self, *, away: bool) -> None:
+        if away and not self._away:
+            logger.warning("Redis does not answer; until it does, other processes hear of changes a second later")
+        elif self._away and not away:
+            logger.info("Redis answers again")
+        self._away = away
 
     async def close(self) -> None:
         """Give the layer's connections back."""

@@ -13,7 +13,6 @@ import pytest
 from lexicon import metrics as names
 from lexicon.database import in_thread
 from tenants import keys
-from tests import settings as test_settings
 from tests.cast import Actor, new_actor
 from tests.client import Socket, eventually, script
 from tests.conftest import new_database

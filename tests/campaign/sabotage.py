@@ -1,0 +1,180 @@
+"""Servers with a bug in them, so that the checker can be seen to find it: `python -m tests.campaign.sabotage <bug>`.
+
+Each bug is one that services like this one have had. `drop-<percent>` is none: that part of what the channel layer
+carries is lost, which must cost nothing but a moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import itertools
+import os
+import random
+import sys
+import threading
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+from django.db import connection
+
+
+def acknowledge_before_commit() -> None:
+    """The acknowledgement is sent at once; the message is stored a moment later."""
+    from chats.models import Message
+    from chats.posting import Draft
+    from streaming import wire
+    from streaming.consumer import ChatConsumer
+
+    promised: contextvars.ContextVar[uuid.UUID | None] = contextvars.ContextVar("promised", default=None)
+    carry_out = ChatConsumer._carry_out
+
+    async def hasty(self: Any, said: Any) -> None:
+        if isinstance(said, Draft):
+            message = Message(
+                chat=self._opened.chat,
+                user=self._opened.user,
+                content=said.content,
+                client_message_id=said.client_message_id,
+                sequence=0,
+            )
+            self._follower.put(wire.message_received(message).replace(',"sequence":0', ""))
+            promised.set(message.id)
+            await asyncio.sleep(0.5)
+        await carry_out(self, said)
+        promised.set(None)
+
+    Message._meta.get_field("id").default = lambda: promised.get() or uuid.uuid4()
+    ChatConsumer._carry_out = hasty  # type: ignore[method-assign]
+
+
+def cursor_on_auto_increment() -> None:
+    """A message's number is taken outside of the chat's lock: numbers are committed out of order."""
+    from chats import posting
+    from chats.chats import open_chat
+    from chats.models import Message
+
+    counters: dict[Any, itertools.count[int]] = defaultdict(lambda: itertools.count(1))
+    lock = threading.Lock()
+    save = Message.save
+
+    def number(self: Message, **options: Any) -> None:
+        with lock:
+            self.sequence = next(counters[self.chat_id])
+        save(self, **options)
+        if self.role == Message.Role.USER:
+            time.sleep(random.uniform(0, 0.05))
+
+    Message.save = number  # type: ignore[method-assign,assignment]
+    post = posting.post_message
+    posting.open_chat = lambda **given: open_chat(**{**given, "locked": False})
+
+    def post_unclaimed(**given: Any) -> Any:
+        # Unlocked, two might claim a reply at once, which the database refuses: the sweeper claims instead.
+        return post(**{**given, "process_id": None})
+
+    from streaming import consumer
+
+    consumer.post_message = post_unclaimed
+
+
+def no_dedupe() -> None:
+    """A repeat is another message."""
+    from chats import posting
+
+    posting._find_repeat = lambda *given: None
+    with connection.cursor() as cursor:
+        cursor.execute("DROP INDEX message_client_message_id")
+
+
+def drop_wake_ups() -> None:
+    """Every 100th wake-up from another process is lost, and nobody looks for himself."""
+    from streaming.cluster import Cluster
+
+    count = itertools.count(1)
+    heard = Cluster._heard
+
+    def deaf(self: Cluster, chat_id: uuid.UUID, news: Any) -> None:
+        if next(count) % 100:
+            heard(self, chat_id, news)
+
+    async def never(self: Cluster) -> None:
+        await asyncio.Event().wait()
+
+    Cluster._heard = deaf  # type: ignore[method-assign]
+    Cluster._look = never  # type: ignore[method-assign]
+
+
+def credits_by_read_then_write() -> None:
+    """The reserve is read, judged in Python, and written back."""
+    from lexicon.errors import PAYMENT_REQUIRED, ApiError
+    from tenants import credits
+    from tenants.models import Account, Tenant
+
+    def reserve(*, tenant: Tenant, needed: bool) -> bool:
+        account = Account.objects.get(tenant=tenant)
+        if account.balance is None:
+            return False
+        if account.balance <= account.reserved:
+            raise ApiError(PAYMENT_REQUIRED, "The credits are used up")
+        time.sleep(0.02)
+        Account.objects.filter(tenant=tenant).update(reserved=account.reserved + 1)
+        return True
+
+    credits.reserve = reserve
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE tenants_account DROP CONSTRAINT account_reserves_are_covered")
+
+
+def missing_tenant_filter() -> None:
+    """One query forgets whose rows it may see."""
+    from chats import chats
+    from chats.models import Chat
+
+    chats.visible = lambda tenant_id, **given: Chat.objects.all_tenants().filter(deleted_at=None)
+
+
+def drop(percent: float) -> None:
+    """So much of what the layer carries is lost; each process still looks for itself."""
+    from streaming.cluster import Cluster
+
+    heard = Cluster._heard
+
+    def deaf(self: Cluster, chat_id: uuid.UUID, news: Any) -> None:
+        if random.uniform(0, 100) >= percent:
+            heard(self, chat_id, news)
+
+    Cluster._heard = deaf  # type: ignore[method-assign]
+
+
+BUGS: dict[str, Callable[[], None]] = {
+    "acknowledge-before-commit": acknowledge_before_commit,
+    "cursor-on-auto-increment": cursor_on_auto_increment,
+    "no-dedupe": no_dedupe,
+    "drop-wake-ups": drop_wake_ups,
+    "credits-by-read-then-write": credits_by_read_then_write,
+    "missing-tenant-filter": missing_tenant_filter,
+}
+
+
+def main(bug: str) -> int:
+    import django
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lexicon.settings")
+    django.setup()
+    name, _, percent = bug.partition("-")
+    if name == "drop" and percent.isdecimal():
+        drop(float(percent))
+    else:
+        BUGS[bug]()
+    connection.close()
+    from lexicon import serve
+
+    return serve.main([])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
