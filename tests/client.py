@@ -95,6 +95,17 @@ class Socket:
     def of_type(self, event_type: str) -> list[dict[str, Any]]:
         return [event for event in self.events if event["event_type"] == event_type]
 
+    def folded(self) -> str:
+        """What a client written from the documents shows at the end: the tokens since the last start, in one piece."""
+        said = ""
+        for event in self.events:
+            if event["event_type"] == "message_stream_started":
+                said = ""
+            elif event["event_type"] == "message_stream_token":
+                assert event["offset"] == len(said)
+                said += event["token"]
+        return said
+
     async def close(self) -> None:
         await self.connection.close()
 

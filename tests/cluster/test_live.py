@@ -31,22 +31,10 @@ async def release(model_server: str, name: str) -> None:
         await client.post(f"{model_server.removesuffix('/v1')}/release/{name}")
 
 
-def heard(socket: Socket) -> str:
-    """What the socket's tokens say, each where the one before ended; a new start begins anew."""
-    said = ""
-    for event in socket.events:
-        if event["event_type"] == "message_stream_started":
-            said = ""
-        elif event["event_type"] == "message_stream_token":
-            assert event["offset"] == len(said)
-            said += event["token"]
-    return said
-
-
 async def until_said(socket: Socket, text: str) -> None:
     """Read on until all of this was said."""
     async with asyncio.timeout(SOON):
-        while not heard(socket).startswith(text):
+        while not socket.folded().startswith(text):
             await socket.next()
 
 
@@ -60,7 +48,7 @@ async def test_a_socket_elsewhere_hears_a_reply_while_it_is_written(pair: Pair, 
     await release(model_server, name)
     for socket in (here, there):
         ended = await socket.until("message_stream_ended")
-        assert ended["content"] == heard(socket) == TEXT
+        assert ended["content"] == socket.folded() == TEXT
 
 
 async def test_a_socket_opened_elsewhere_in_the_middle_hears_it_from_the_beginning(
@@ -75,7 +63,7 @@ async def test_a_socket_opened_elsewhere_in_the_middle_hears_it_from_the_beginni
     assert (await there.until("message_stream_started"))["resumed"] is True
     await until_said(there, "word0")
     await release(model_server, name)
-    assert (await there.until("message_stream_ended"))["content"] == heard(there) == TEXT
+    assert (await there.until("message_stream_ended"))["content"] == there.folded() == TEXT
 
 
 async def test_sse_elsewhere_tells_the_same_events(pair: Pair, acme: Actor, model_server: str) -> None:
@@ -113,7 +101,7 @@ async def test_a_stop_elsewhere_ends_the_reply(pair: Pair, acme: Actor) -> None:
     for socket in (here, there):
         ended = await socket.until("message_stream_ended")
         assert ended["stopped"] is True
-        assert ended["content"] == heard(socket)
+        assert ended["content"] == socket.folded()
 
 
 async def test_a_delete_elsewhere_closes_the_sockets(pair: Pair, acme: Actor) -> None:

@@ -16,7 +16,7 @@ from tenants.models import Tenant
 from tests.cast import Actor
 from tests.client import Socket, eventually, script
 from tests.cluster.conftest import OwnRedis, fall_asleep
-from tests.cluster.test_live import TEXT, Pair, heard, opened, release, until_said
+from tests.cluster.test_live import TEXT, Pair, opened, release, until_said
 from tests.servers import Server
 
 
@@ -57,7 +57,7 @@ async def test_a_reply_is_heard_elsewhere_while_redis_is_away(
     await until_said(there, "word0")
     await release(model_server, name)
     for socket in (here, there):
-        assert (await socket.until("message_stream_ended"))["content"] == heard(socket) == TEXT
+        assert (await socket.until("message_stream_ended"))["content"] == socket.folded() == TEXT
 
 
 async def test_redis_lost_and_found_in_the_middle_of_a_reply_loses_nothing(
@@ -76,7 +76,7 @@ async def test_redis_lost_and_found_in_the_middle_of_a_reply_loses_nothing(
     await until_said(here, "word0 word1 word2")
     await in_thread(back)
     for socket in (here, there, late):
-        assert (await socket.until("message_stream_ended"))["content"] == heard(socket) == TEXT
+        assert (await socket.until("message_stream_ended"))["content"] == socket.folded() == TEXT
     # The same sockets are there for the next reply, live again.
     again = uuid.uuid4().hex
     await there.send({"content": script(say="here again and", hold=again)})
@@ -128,7 +128,7 @@ async def test_a_wake_up_that_is_lost_is_made_up_for(pair: Pair, acme: Actor, ow
         )
         client.client_kill_filter(_type="pubsub", skipme=False)
         await here.say(script(say=TEXT))
-        assert (await there.until("message_stream_ended"))["content"] == heard(there) == TEXT
+        assert (await there.until("message_stream_ended"))["content"] == there.folded() == TEXT
 
 
 # --- Limits ---
@@ -187,7 +187,7 @@ async def test_a_killed_process_reply_is_taken_over_and_heard_elsewhere(
     first.kill()
     await there.until("message_stream_started", resumed=True)
     await release(model_server, name)
-    assert (await there.until("message_stream_ended"))["content"] == heard(there) == TEXT
+    assert (await there.until("message_stream_ended"))["content"] == there.folded() == TEXT
     acme.base = second.http
     history = (await in_thread(acme.rest, "GET", f"/{chat}/messages")).json()["messages"]
     assert [message["sequence"] for message in history] == [1, 2]
@@ -213,7 +213,7 @@ async def test_a_sleeper_that_wakes_is_not_heard_elsewhere(
     sleeper.signal(signal.SIGCONT)
     await release(model_server, name)
     for listener in listeners:
-        assert (await listener.until("message_stream_ended"))["content"] == heard(listener) == TEXT
+        assert (await listener.until("message_stream_ended"))["content"] == listener.folded() == TEXT
         assert [event["resumed"] for event in listener.of_type("message_stream_started")] == [True, True]
         assert len(listener.of_type("message_stream_ended")) == 1
 

@@ -9,18 +9,6 @@ from tests.client import Socket, eventually
 from tests.websocket.conftest import Model, history
 
 
-def folded(socket: Socket) -> str:
-    """What a client written from the documents shows at the end: tokens since the last start."""
-    text = ""
-    for event in socket.events:
-        if event["event_type"] == "message_stream_started":
-            text = ""
-        elif event["event_type"] == "message_stream_token":
-            assert event["offset"] == len(text)
-            text += event["token"]
-    return text
-
-
 async def begin(actor: Actor, model: Model, chat_id: str, *, words: int) -> Socket:
     """A socket that has read so many of the ten words of a reply, which is held there."""
     socket = await actor.join(chat_id)
@@ -28,7 +16,7 @@ async def begin(actor: Actor, model: Model, chat_id: str, *, words: int) -> Sock
         {"content": model.script(say="zero one two three four five six seven eight nine", hold=True, hold_after=words)}
     )
     await socket.until("message_stream_started")
-    while folded(socket).count(" ") < words:
+    while socket.folded().count(" ") < words:
         await socket.next()
     return socket
 
@@ -41,7 +29,7 @@ async def test_who_joins_in_the_middle_gets_a_start_one_token_with_all_of_it_and
     async with await begin(acme, model, chat_id, words=words) as asked, await acme.join(chat_id) as joined:
         started, token = await joined.next(), await joined.next()
         assert (started["event_type"], started["resumed"]) == ("message_stream_started", True)
-        assert (token["event_type"], token["offset"], token["token"]) == ("message_stream_token", 0, folded(asked))
+        assert (token["event_type"], token["offset"], token["token"]) == ("message_stream_token", 0, asked.folded())
         assert await joined.quiet() == []
         model.release()
         ended = await joined.until("message_stream_ended")
@@ -51,7 +39,7 @@ async def test_who_joins_in_the_middle_gets_a_start_one_token_with_all_of_it_and
         name: told[name] for name in ("message_id", "reply_to", "user_id", "chat_id")
     }
     assert "resumed" not in told
-    assert folded(joined) == folded(asked) == ended["content"] == history(acme, chat_id)[1]["content"]
+    assert joined.folded() == asked.folded() == ended["content"] == history(acme, chat_id)[1]["content"]
 
 
 async def test_who_joins_before_the_first_word_gets_a_start_and_no_token(acme: Actor, model: Model) -> None:
@@ -61,7 +49,7 @@ async def test_who_joins_before_the_first_word_gets_a_start_and_no_token(acme: A
         assert joined.events[1]["resumed"] is True
         model.release()
         ended = await joined.until("message_stream_ended")
-    assert folded(joined) == ended["content"]
+    assert joined.folded() == ended["content"]
 
 
 async def test_sockets_that_join_all_along_a_reply_fold_the_same(acme: Actor, model: Model) -> None:
@@ -76,7 +64,7 @@ async def test_sockets_that_join_all_along_a_reply_fold_the_same(acme: Actor, mo
     for socket in sockets:
         ended = await socket.until("message_stream_ended")
         await socket.close()
-        assert folded(socket) == ended["content"] == "Lorem ipsum dolor sit amet. " * 20
+        assert socket.folded() == ended["content"] == "Lorem ipsum dolor sit amet. " * 20
         assert len(socket.of_type("message_stream_started")) == 1
 
 
@@ -116,7 +104,7 @@ async def test_a_client_that_comes_back_in_the_middle_misses_nothing_of_the_repl
         await back.until("message_stream_token")
         model.release()
         ended = await back.until("message_stream_ended")
-    assert folded(back) == ended["content"]
+    assert back.folded() == ended["content"]
     assert ended["message_id"] == asked.of_type("message_stream_started")[0]["message_id"]
 
 

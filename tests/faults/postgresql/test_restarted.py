@@ -42,18 +42,6 @@ async def away(cluster: Cluster, seconds: float) -> AsyncIterator[None]:
         await asyncio.to_thread(cluster.start)
 
 
-def whole(socket: Socket) -> str:
-    """What the client made of the tokens it was sent."""
-    said = ""
-    for event in socket.events:
-        if event["event_type"] == "message_stream_started":
-            said = ""
-        elif event["event_type"] == "message_stream_token":
-            assert event["offset"] == len(said)
-            said += event["token"]
-    return said
-
-
 async def test_replies_that_are_being_said_end_whole(cluster: Cluster, acme: Actor, new_server: NewServer) -> None:
     server = await in_thread(new_server)
     acme.base = server.http
@@ -70,7 +58,7 @@ async def test_replies_that_are_being_said_end_whole(cluster: Cluster, acme: Act
     text = "The quick brown fox jumps over the lazy dog. "
     for _, socket in begun:
         ended = await socket.until("message_stream_ended")
-        assert (ended["content"], whole(socket)) == (text, text)
+        assert (ended["content"], socket.folded()) == (text, text)
         assert len(socket.of_type("message_stream_started")) == 1
     events = read_sse((await streaming).content)
     assert "".join(data["text"] for _, data in events[:-1]) == text
@@ -156,7 +144,7 @@ async def test_nobody_takes_a_reply_over_when_the_database_was_away_for_two_leas
         pass
     for _, socket in begun:
         ended = await socket.until("message_stream_ended")
-        assert whole(socket) == ended["content"]
+        assert socket.folded() == ended["content"]
         assert len(socket.of_type("message_stream_started")) == 1
     states = await in_thread(
         lambda: list(Reply.objects.for_tenant(acme.tenant_id).values_list("state", "tries", "epoch"))
