@@ -6,9 +6,9 @@ nothing of Django: what they need is in the request or was given to their constr
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +32,77 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
+class Tool:
+    """Something a model may ask for while it writes a reply."""
+
+    name: str
+    #: What it is for, in words for the model.
+    description: str
+    #: JSON Schema of its arguments, an object.
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A model asks for a tool. `arguments` is the JSON text as the model wrote it: nobody has checked it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A round of tools within the reply that is being written: what the model said, asked for, and was given."""
+
+    said: str
+    calls: tuple[ToolCall, ...]
+    #: What each call gave, in the order of the calls.
+    results: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a model may be told and may write, in tokens."""
+
+    #: Of the history, the oldest of which is left out; instructions, passages and question always fit.
+    history_tokens: int = 16_000
+    #: Of one reply; None for as many as the model writes by itself.
+    output_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """When the tenant wants its agent to give up, and what is said then."""
+
+    #: Passages that score less (0 to 1) are no answer.
+    answer_threshold: float = 0.2
+    #: Whoever says one of these words or phrases wants a person.
+    escalation_keywords: tuple[str, ...] = ()
+    #: So many replies without an answer, one after the other, and a person takes over; 0 for never.
+    escalation_after: int = 3
+    #: What is said besides, when a person should take over and nobody is there; "" for nothing, and where somebody is.
+    away_message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One question, and all an agent may know when it answers.
 
-    `history` holds the earlier turns of this chat, oldest first, each question followed by its reply.
+    `history` holds the earlier turns of this chat, oldest first, each question followed by its reply;
+    `unanswered` is how many replies right before this question failed or held no answer.
     """
 
     question: str
     instructions: str = ""
     history: tuple[Turn, ...] = ()
     passages: tuple[Passage, ...] = ()
+    tools: tuple[Tool, ...] = ()
+    #: The rounds of tools that this reply has been through, the first first.
+    exchanges: tuple[Exchange, ...] = ()
+    limits: Limits = Limits()
+    policy: Policy = Policy()
+    unanswered: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +137,18 @@ class Escalate:
 
 
 @dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """The reply says that the agent does not know; `metadata.answered` is false then."""
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """Why the model stopped: "stop", "length" or "content_filter". Nothing may follow."""
 
     finish_reason: str = "stop"
 
 
-Event = Text | Source | Usage | Escalate | End
+Event = Text | Source | ToolCall | Usage | Escalate | NoAnswer | End
 
 
 class AgentFailure(Exception):

@@ -9,7 +9,7 @@ from django.conf import settings
 
 from agents import knowledge
 from agents.builtin import search_question
-from agents.contract import Request, Turn
+from agents.contract import Limits, Policy, Request, Turn
 from chats.models import Message, Reply
 
 #: Messages of a chat that are looked at, newest first, and most characters of them that an agent gets.
@@ -32,17 +32,24 @@ def prepare(*, tenant_id: uuid.UUID, reply_id: uuid.UUID) -> Prepared | None:
     reply = replies.filter(id=reply_id).first()
     if reply is None:
         return None
+    tenant = reply.tenant
     history = _turns(reply.question)
     question = reply.question.content
     return Prepared(
-        model=reply.tenant.model or settings.AGENT_MODEL,
+        model=tenant.model or settings.AGENT_MODEL,
         request=Request(
             question=question,
-            instructions=reply.tenant.instructions,
+            instructions=tenant.instructions,
             history=history,
             passages=tuple(knowledge.search(tenant_id=tenant_id, question=search_question(question, history))),
+            limits=Limits(history_tokens=tenant.history_max_tokens, output_tokens=tenant.reply_max_tokens),
+            policy=Policy(
+                answer_threshold=tenant.answer_threshold,
+                escalation_keywords=tuple(tenant.escalation_keywords),
+                escalation_after=tenant.escalation_after,
+            ),
         ),
-        reply_max_characters=reply.tenant.reply_max_characters,
+        reply_max_characters=tenant.reply_max_characters,
     )
 
 

@@ -61,6 +61,8 @@ class Chat(TenantOwned):
     #: How often the status changed, and the latest changes as [last sequence before it, status] (chats/statuses.py).
     status_count = models.PositiveIntegerField(default=0, editable=False)
     recent_statuses = JSONText(default=list, editable=False)
+    #: Why a person should take over, for staff; empty where the agent answers, and where staff took over by themselves.
+    escalation_reason = models.TextField(blank=True, editable=False)
     is_conversation = models.BooleanField("made over the customer API", default=False, editable=False)
     last_sequence = models.PositiveIntegerField("messages", default=0, editable=False)
     user_message_count = models.PositiveIntegerField("user messages", default=0, editable=False)

@@ -17,7 +17,7 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
 from tenants import admin_keys  # noqa: F401 (registers the keys)
-from tenants.admin_forms import OriginsField
+from tenants.admin_forms import LinesField, OriginsField, SynonymsField
 from tenants.admin_paging import PagedAdmin, ReadOnlyAdmin
 from tenants.credits import do_grant
 from tenants.models import CreditEntry, EndUser, Tenant
@@ -50,6 +50,31 @@ class TenantForm(forms.ModelForm):
         max_value=10**12,
         help_text="Without any a tenant is unmetered; from its first ones on it is metered.",
     )
+    synonyms = SynonymsField(
+        required=False, help_text="Words that mean the same here, a group a line: sofa, couch, settee"
+    )
+    escalation_keywords = LinesField(
+        required=False, help_text="Whoever says one of these words or phrases is handed to a person, one a line."
+    )
+    new_model_api_key = forms.CharField(
+        label="key of the model",
+        required=False,
+        strip=True,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        help_text="Never shown again. Empty: the one that is stored stays.",
+    )
+    forget_model_api_key = forms.BooleanField(label="forget the stored key", required=False)
+
+    def clean(self) -> dict[str, Any]:
+        """Take the model's key over: the new one, the stored one, or none."""
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        new = cleaned.pop("new_model_api_key", "")
+        if cleaned.pop("forget_model_api_key", False):
+            cleaned["model_api_key"] = new
+        else:
+            cleaned["model_api_key"] = new or self.instance.model_api_key
+        self.instance.model_api_key = cleaned["model_api_key"]
+        return cleaned
 
 
 class TenantAdmin(PagedAdmin):
@@ -63,7 +88,20 @@ class TenantAdmin(PagedAdmin):
     readonly_fields = ("id", "created_at", "credits", "belongings")
     fieldsets = (
         (None, {"fields": ("name", "is_active", "subscription_active")}),
-        ("Agent", {"fields": ("model", "instructions")}),
+        (
+            "Agent",
+            {
+                "fields": (
+                    "model",
+                    "model_base_url",
+                    ("new_model_api_key", "forget_model_api_key"),
+                    "instructions",
+                    ("history_max_tokens", "reply_max_tokens"),
+                )
+            },
+        ),
+        ("Knowledge", {"fields": ("answer_threshold", "synonyms")}),
+        ("Handing over to a person", {"fields": ("escalation_keywords", "escalation_after", "away_message")}),
         (
             "Limits",
             {

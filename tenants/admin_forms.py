@@ -19,18 +19,31 @@ def tenant_field(model: type[TenantOwned]) -> forms.ModelChoiceField:
     return forms.ModelChoiceField(Tenant.objects.all(), widget=widget)
 
 
-class OriginsField(forms.CharField):
-    """A list of origins, one a line."""
+class LinesField(forms.CharField):
+    """A list of texts, one a line."""
 
     widget = forms.Textarea
 
     def prepare_value(self, value: Any) -> Any:
         """The text of the list."""
-        return "\n".join(value) if isinstance(value, list) else value
+        return "\n".join(map(self.write, value)) if isinstance(value, list) else value
 
     def to_python(self, value: Any) -> Any:
         """The list."""
-        return value if isinstance(value, list) else (super().to_python(value) or "").split()
+        lines = [] if isinstance(value, list) else (super().to_python(value) or "").splitlines()
+        return value if isinstance(value, list) else [self.read(line) for line in map(str.strip, lines) if line]
+
+    def read(self, line: str) -> Any:
+        """What a line stands for."""
+        return line
+
+    def write(self, entry: Any) -> str:
+        """The line that stands for it."""
+        return str(entry)
+
+
+class OriginsField(LinesField):
+    """A list of origins, one a line."""
 
     def validate(self, value: Any) -> None:
         """Raises ValidationError for the first line that is no origin."""
@@ -38,6 +51,25 @@ class OriginsField(forms.CharField):
         for origin in value:
             if not _is_origin(origin):
                 raise ValidationError(f"{origin} is not an origin. It must look like https://shop.example.com")
+
+
+class SynonymsField(LinesField):
+    """Groups of words that mean the same, a group a line, its words separated by commas."""
+
+    def read(self, line: str) -> list[str]:
+        """The words of a line."""
+        return [word for word in map(str.strip, line.split(",")) if word]
+
+    def write(self, entry: Any) -> str:
+        """The line of a group."""
+        return ", ".join(entry)
+
+    def validate(self, value: Any) -> None:
+        """Raises ValidationError for the first line with fewer than two words."""
+        super().validate(value)
+        for group in value:
+            if len(group) < 2:
+                raise ValidationError(f"{', '.join(group)} stands alone. A line must look like: sofa, couch, settee")
 
 
 def _is_origin(text: str) -> bool:

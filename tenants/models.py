@@ -6,11 +6,12 @@ import uuid
 from typing import Self
 
 from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from lexicon.fields import JSONText
+from lexicon.fields import EncryptedText, JSONText
 
 
 class TenantQuerySet(models.QuerySet):
@@ -50,9 +51,42 @@ class Tenant(models.Model):
     model = models.CharField(
         max_length=200,
         blank=True,
-        help_text="builtin or openai:MODEL. Empty: what AGENT_MODEL says.",
+        help_text="builtin, openai:MODEL or anthropic:MODEL. Empty: what AGENT_MODEL says.",
     )
+    model_base_url = models.CharField(
+        "address of the model",
+        max_length=2000,
+        blank=True,
+        help_text="Where this tenant's own model is, for example https://models.example.com/v1. "
+        "Empty: the installation's, with the installation's key.",
+    )
+    model_api_key = EncryptedText("key of the model", blank=True, default="", editable=False)
     instructions = models.TextField(blank=True, help_text="What the model is told before every chat.")
+    history_max_tokens = models.PositiveIntegerField(
+        "most tokens of a chat that the model is told", default=16_000, help_text="The oldest messages are left out."
+    )
+    reply_max_tokens = models.PositiveIntegerField(
+        "longest reply, in tokens", null=True, blank=True, help_text="Empty: as long as the model makes it."
+    )
+    answer_threshold = models.FloatField(
+        "least score of an answer",
+        default=0.2,
+        validators=[MinValueValidator(0), MaxValueValidator(1)],
+        help_text="From 0 to 1: an article that fits the question less is no answer, and the built-in agent says "
+        "that it does not know.",
+    )
+    synonyms = JSONText(default=list, blank=True, help_text="Words that mean the same here, as a JSON list of lists.")
+    escalation_keywords = JSONText(
+        default=list, blank=True, help_text="Whoever says one of these is handed to a person, as a JSON list."
+    )
+    escalation_after = models.PositiveSmallIntegerField(
+        "replies without an answer until a person takes over",
+        default=3,
+        help_text="One after the other: failed ones, and those that say that the agent does not know. 0: never.",
+    )
+    away_message = models.TextField(
+        blank=True, help_text="What a visitor reads besides, who is handed to a person when no staff is there."
+    )
     allowed_origins = JSONText(
         default=list,
         blank=True,

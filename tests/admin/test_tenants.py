@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.db import connection
 from django.test import Client
 
 from tenants.models import Account, CreditEntry, EndUser, Tenant
@@ -16,7 +17,7 @@ LIST = "/admin/tenants/tenant/"
 
 
 def form(**fields: Any) -> dict[str, Any]:
-    limits = {field.name: field.default for field in Tenant._meta.fields if isinstance(field.default, int)}
+    limits = {field.name: field.default for field in Tenant._meta.fields if isinstance(field.default, int | float)}
     return {"name": "Initech", **limits, **fields}
 
 
@@ -45,7 +46,8 @@ def test_added_credits_are_in_the_balance_the_ledger_and_the_history(olga: Clien
 
 def test_the_form_has_every_field_of_the_policy(olga: Client) -> None:
     fields = olga.get(LIST + "add/").context["adminform"].form.fields
-    assert set(fields) == {field.name for field in Tenant._meta.fields if field.editable} | {"add_credits"}
+    besides = {"add_credits", "new_model_api_key", "forget_model_api_key"}
+    assert set(fields) == {field.name for field in Tenant._meta.fields if field.editable} | besides
 
 
 def test_saving_a_tenant_without_credits_adds_none(olga: Client, acme: Actor) -> None:
@@ -80,6 +82,33 @@ def test_origins_are_a_list_one_a_line(olga: Client, acme: Actor) -> None:
     assert acme.tenant.allowed_origins == ["https://a.example", "http://b.example:8080"]
     page = olga.get(f"{LIST}{acme.tenant_id}/change/").content.decode()
     assert "https://a.example\nhttp://b.example:8080</textarea>" in page
+
+
+def test_the_key_of_a_model_is_kept_until_another_is_given_and_never_shown(olga: Client, acme: Actor) -> None:
+    change(olga, acme, new_model_api_key="sk-first")
+    page = change(olga, acme).content + olga.get(f"{LIST}{acme.tenant_id}/change/").content
+    acme.tenant.refresh_from_db()
+    assert acme.tenant.model_api_key == "sk-first"
+    assert b"sk-first" not in page
+    change(olga, acme, forget_model_api_key="on")
+    acme.tenant.refresh_from_db()
+    assert acme.tenant.model_api_key == ""
+
+
+def test_the_key_of_a_model_is_encrypted_at_rest(olga: Client, acme: Actor) -> None:
+    change(olga, acme, new_model_api_key="sk-first")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT model_api_key FROM tenants_tenant WHERE name = 'Acme'")
+        [(stored,)] = cursor.fetchall()
+    assert stored
+    assert "sk-first" not in stored
+
+
+def test_synonyms_are_groups_of_words_one_a_line(olga: Client, acme: Actor) -> None:
+    change(olga, acme, synonyms="sofa, couch,settee\r\n\r\nbin, trash can\r\n")
+    acme.tenant.refresh_from_db()
+    assert acme.tenant.synonyms == [["sofa", "couch", "settee"], ["bin", "trash can"]]
+    assert "stands alone" in change(olga, acme, synonyms="sofa").content.decode()
 
 
 @pytest.mark.parametrize(
