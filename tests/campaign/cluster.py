@@ -10,7 +10,8 @@ import json
 import re
 import subprocess
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,7 @@ class Cluster:
         self.replicas: list[Replica] = []
         self.redis: OwnRedis | None = None
         self.nginx: nginx.Nginx | None = None
+        self._gate = folder / "gate"
         self._stack = ExitStack()
 
     def add_replica(self, *, bug: str = "", **env: str) -> Replica:
@@ -104,6 +106,7 @@ class Cluster:
             OPENAI_BASE_URL=self.model.base_url,
             OPENAI_API_KEY="key-of-the-tests",
             TRUSTED_PROXIES="127.0.0.1",
+            SABOTAGE_GATE=str(self._gate),
             **{**TIMERS, **given},
         )
         replica.bug = bug
@@ -117,6 +120,15 @@ class Cluster:
             replica.start(wait=False)
         await asyncio.gather(*(asyncio.to_thread(replica.wait_ready) for replica in self.replicas))
         return self
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold up what a seeded bug does too late; a server without one knows nothing of it."""
+        self._gate.touch()
+        try:
+            yield
+        finally:
+            self._gate.unlink()
 
     async def repair(self) -> None:
         """Start again what a scenario killed."""

@@ -1,7 +1,9 @@
 """Servers with a bug in them, so that the checker can be seen to find it: `python -m tests.campaign.sabotage <bug>`.
 
-Each bug is one that services like this one have had. `drop-<percent>` is none: that part of what the channel layer
-carries is lost, which must cost nothing but a moment.
+Each bug is one that services like this one have had, and shows by no chance: where it depends on who is first, the
+one waits for the other, or for as long as the file exists that `SABOTAGE_GATE` names, which the load removes when it
+has seen enough. `drop-<percent>` is no bug: that part of what the channel layer carries is lost, which must cost
+nothing but a moment.
 """
 
 from __future__ import annotations
@@ -17,9 +19,22 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from django.db import connection
+
+#: It is held up for as long as this exists.
+GATE = Path(os.environ.get("SABOTAGE_GATE", "/nowhere"))
+#: How long a thread may wait for another one that reads what it has read.
+_TOGETHER_SECONDS = 60
+
+
+def hold_transaction(is_over: Callable[[], bool]) -> None:
+    """Wait, in the middle of a transaction; a statement now and then keeps the server from ending it as idle."""
+    while not is_over():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(0.02)")
 
 
 def acknowledge_before_commit() -> None:
@@ -43,7 +58,8 @@ def acknowledge_before_commit() -> None:
             )
             self._follower.put(wire.message_received(message).replace(',"sequence":0', ""))
             promised.set(message.id)
-            await asyncio.sleep(0.5)
+            while GATE.exists():  # noqa: ASYNC110, ASYNC240
+                await asyncio.sleep(0.02)
         await carry_out(self, said)
         promised.set(None)
 
@@ -52,21 +68,26 @@ def acknowledge_before_commit() -> None:
 
 
 def cursor_on_auto_increment() -> None:
-    """A message's number is taken outside of the chat's lock: numbers are committed out of order."""
+    """A message's number is taken outside of the chat's lock: numbers are committed out of order.
+
+    Of a chat's users' messages the first, third, … are numbered and held up at the gate; the others overtake them.
+    """
     from chats import posting
     from chats.chats import open_chat
     from chats.models import Message
 
     counters: dict[Any, itertools.count[int]] = defaultdict(lambda: itertools.count(1))
+    asked: dict[Any, itertools.count[int]] = defaultdict(lambda: itertools.count(1))
     lock = threading.Lock()
     save = Message.save
 
     def number(self: Message, **options: Any) -> None:
         with lock:
             self.sequence = next(counters[self.chat_id])
+            is_held = self.role == Message.Role.USER and next(asked[self.chat_id]) % 2
         save(self, **options)
-        if self.role == Message.Role.USER:
-            time.sleep(random.uniform(0, 0.05))
+        if is_held:
+            hold_transaction(lambda: not GATE.exists())
 
     Message.save = number  # type: ignore[method-assign,assignment]
     post = posting.post_message
@@ -109,10 +130,13 @@ def drop_wake_ups() -> None:
 
 
 def credits_by_read_then_write() -> None:
-    """The reserve is read, judged in Python, and written back."""
+    """The reserve is read, judged in Python, and written back: by one more than it is for, at the same time."""
     from lexicon.errors import PAYMENT_REQUIRED, ApiError
     from tenants import credits
     from tenants.models import Account, Tenant
+
+    lock = threading.Lock()
+    readers: dict[Any, int] = defaultdict(int)
 
     def reserve(*, tenant: Tenant, needed: bool) -> bool:
         account = Account.objects.get(tenant=tenant)
@@ -120,7 +144,10 @@ def credits_by_read_then_write() -> None:
             return False
         if account.balance <= account.reserved:
             raise ApiError(PAYMENT_REQUIRED, "The credits are used up")
-        time.sleep(0.02)
+        with lock:
+            readers[tenant.id] += 1
+        until = time.monotonic() + _TOGETHER_SECONDS
+        hold_transaction(lambda: readers[tenant.id] > account.balance or time.monotonic() > until)
         Account.objects.filter(tenant=tenant).update(reserved=account.reserved + 1)
         return True
 
