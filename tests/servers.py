@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import socket
@@ -10,9 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-import httpx
-
-ROOT = Path(__file__).resolve().parent.parent
+from tests.nursery import ROOT, Child, start_python
 
 
 def free_port() -> int:
@@ -40,7 +39,7 @@ class Server:
             "BUILTIN_WORDS_PER_SECOND": "0",
             **env,
         }
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | Child | None = None
 
     @property
     def http(self) -> str:
@@ -50,13 +49,20 @@ class Server:
     def ws(self) -> str:
         return f"ws://127.0.0.1:{self.port}"
 
+    @property
+    def command(self) -> list[str]:
+        """What an interpreter is told to run."""
+        if self.kind == "daphne":
+            return ["-m", "daphne", "-b", "127.0.0.1", "-p", str(self.port), "lexicon.asgi:application"]
+        return ["-m", "lexicon.serve"]
+
     def start(self, *, wait: bool = True) -> Server:
-        command = {
-            "uvicorn": ["-m", "lexicon.serve"],
-            "daphne": ["-m", "daphne", "-b", "127.0.0.1", "-p", str(self.port), "lexicon.asgi:application"],
-        }[self.kind]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=self.env, stdout=log, stderr=log)
+            if self.kind == "daphne" or "LD_PRELOAD" in self.env:
+                command = [sys.executable, *self.command]
+                self.process = subprocess.Popen(command, cwd=ROOT, env=self.env, stdout=log, stderr=log)
+            else:
+                self.process = start_python(self.command, env=self.env, stdout=log.fileno(), stderr=log.fileno())
         if wait:
             self.wait_ready()
         return self
@@ -67,15 +73,22 @@ class Server:
             assert self.process is not None
             if self.process.poll() is not None:
                 raise AssertionError(f"the server ended with {self.process.returncode}:\n{self.log.read_text()}")
-            try:
-                answer = httpx.get(self.http + "/readyz", timeout=5)
-                # Two processes on one database without Redis serve, but are nothing to send traffic to.
-                if answer.status_code == 200 or "set REDIS_URL" in answer.text:
-                    return
-            except httpx.TransportError:
-                pass
+            if self._is_ready():
+                return
             time.sleep(0.05)
         raise AssertionError(f"the server was not ready in {seconds} s:\n{self.log.read_text()}")
+
+    def _is_ready(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request("GET", "/readyz")
+            answer = connection.getresponse()
+            # Two processes on one database without Redis serve, but are nothing to send traffic to.
+            return answer.status == 200 or b"set REDIS_URL" in answer.read()
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
 
     def terminate(self, seconds: float = 40) -> int:
         """SIGTERM, and the exit code."""

@@ -8,8 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,7 +19,7 @@ from tests.campaign.database import Database
 from tests.cast import UNLIMITED, Actor
 from tests.cluster.conftest import OwnRedis
 from tests.model_server import run_in_process
-from tests.servers import ROOT, Server
+from tests.servers import Server
 from tests.shipping import nginx
 
 LEASE = 3.0
@@ -43,15 +41,9 @@ class Replica(Server):
 
     bug = ""
 
-    def start(self, *, wait: bool = True) -> Server:
-        command = ["tests.campaign.sabotage", self.bug] if self.bug else ["lexicon.serve"]
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", *command], cwd=ROOT, env=self.env, stdout=log, stderr=log
-            )
-        if wait:
-            self.wait_ready()
-        return self
+    @property
+    def command(self) -> list[str]:
+        return ["-m", "tests.campaign.sabotage", self.bug] if self.bug else super().command
 
     @property
     def process_id(self) -> str:

@@ -33,13 +33,9 @@ UNLIMITED = ("--rest-per-minute=100000", "--ws-messages-per-second=10000", "--ws
 class Replica(Server):
     """A server whose WebSockets are pinged every second, and which believes nginx."""
 
-    def start(self, *, wait: bool = True) -> Replica:
-        with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "tests.shipping.replica"]
-            self.process = subprocess.Popen(command, cwd=ROOT, env=self.env, stdout=log, stderr=log)
-        if wait:
-            self.wait_ready()
-        return self
+    @property
+    def command(self) -> list[str]:
+        return ["-m", "tests.shipping.replica"]
 
 
 @contextmanager
