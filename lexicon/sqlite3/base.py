@@ -1,0 +1,136 @@
+"""Who of this process may write to a SQLite file next?
+
+SQLite has one writer at a time, and whoever comes meanwhile sleeps, longer each time, and tries again: who has waited
+longest is asleep when the file is free, and after five seconds of bad luck he is told that the database is locked,
+although everybody writes for milliseconds. So the threads of this process stand in line for it, first come, first
+served. Between processes (a command beside the server) SQLite's own waiting holds, as it always did.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from functools import partial
+from typing import Any
+
+from django.db import OperationalError
+from django.db.backends.sqlite3 import base
+
+#: Statements that write, outside of a transaction, too. Everything else that writes begins one.
+_WRITING = ("INSERT", "UPDATE", "DELETE", "REPLACE")
+
+
+class Line:
+    """Those who wait to write to one file. One at a time has the turn, the others get it in the order they came."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: deque[threading.Event] = deque()
+        self._taken = False
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def take(self, seconds: float) -> None:
+        """Wait for the turn. Raises OperationalError where it does not come in so many seconds."""
+        with self._lock:
+            if not self._taken:
+                self._taken = True
+                return
+            mine = threading.Event()
+            self._waiting.append(mine)
+        if mine.wait(seconds):
+            return
+        with self._lock:
+            # It may have come just now.
+            if not mine.is_set():
+                self._waiting.remove(mine)
+                raise OperationalError("database is locked: the turn to write did not come")
+
+    def give(self) -> None:
+        """Pass the turn on."""
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().set()
+            else:
+                self._taken = False
+
+
+_lines: dict[str, Line] = {}
+_lines_lock = threading.Lock()
+
+
+def line_of(name: str) -> Line:
+    """The line before the file of that name."""
+    with _lines_lock:
+        return _lines.setdefault(name, Line())
+
+
+class Cursor(base.SQLiteCursorWrapper):
+    """A cursor whose single writes, outside of a transaction, wait in line, too."""
+
+    def __init__(self, wrapper: DatabaseWrapper, connection: Any) -> None:
+        super().__init__(connection)
+        self._wrapper = wrapper
+
+    def execute(self, query: str, params: Any = None) -> Any:
+        """Run one statement."""
+        if self.connection.in_transaction or not query.lstrip()[:7].upper().startswith(_WRITING):
+            return super().execute(query, params)
+        self._wrapper.take_turn()
+        try:
+            return super().execute(query, params)
+        finally:
+            self._wrapper.give_turn()
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """A connection that has the turn from the beginning of a transaction to its end, whatever that is."""
+
+    _has_turn = False
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        """As Django's."""
+        self._line = line_of(str(conn_params["database"]))
+        self._patience = float(conn_params.get("timeout", 5.0))
+        return super().get_new_connection(conn_params)
+
+    def create_cursor(self, name: str | None = None) -> Any:
+        """As Django's, with cursors of ours."""
+        return self.connection.cursor(factory=partial(Cursor, self))
+
+    def take_turn(self) -> None:
+        """Wait in line. Raises OperationalError as SQLite does where the wait is too long."""
+        self._line.take(self._patience)
+        self._has_turn = True
+
+    def give_turn(self) -> None:
+        """Pass the turn on, if this connection has it."""
+        if self._has_turn:
+            self._has_turn = False
+            self._line.give()
+
+    def _start_transaction_under_autocommit(self) -> None:
+        self.take_turn()
+        try:
+            super()._start_transaction_under_autocommit()  # type: ignore[misc]
+        except BaseException:
+            self.give_turn()
+            raise
+
+    def _commit(self) -> None:
+        # Where it fails, a rollback follows.
+        super()._commit()  # type: ignore[misc]
+        self.give_turn()
+
+    def _rollback(self) -> None:
+        try:
+            super()._rollback()  # type: ignore[misc]
+        finally:
+            self.give_turn()
+
+    def _close(self) -> None:
+        try:
+            super()._close()  # type: ignore[misc]
+        finally:
+            self.give_turn()
