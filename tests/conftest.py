@@ -26,6 +26,8 @@ from tests import settings as test_settings
 from tests.cast import Actor, new_actor
 from tests.servers import Server
 
+Server.forked = True
+
 
 def database_url(name: str) -> str:
     """The address of another database beside the tests' own."""

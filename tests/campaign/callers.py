@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -137,6 +138,30 @@ class Caller:
 
     def _note(self, op: str, phase: str, id: object, **saw: Any) -> None:
         self.history.add(self.name, op, phase, id=id, **saw)
+
+
+class Pulse:
+    """Asks processes all the time whether they live: how long that takes is how far their event loops lag."""
+
+    def __init__(self, *bases: str) -> None:
+        self.statuses: set[int] = set()
+        self._took: list[float] = []
+        self._tasks = [asyncio.create_task(self._ask(base)) for base in bases]
+
+    async def _ask(self, base: str) -> None:
+        async with httpx.AsyncClient(**HTTP, base_url=base) as http:
+            while True:
+                began = time.monotonic()
+                self.statuses.add((await http.get("/healthz")).status_code)
+                self._took.append(time.monotonic() - began)
+                await asyncio.sleep(0.05)
+
+    def stop(self) -> str:
+        """Ask no more, and say what it took."""
+        for task in self._tasks:
+            task.cancel()
+        took = sorted(self._took)
+        return f"liveness answered within {took[len(took) * 99 // 100] * 1000:.0f} ms (99 %)"
 
 
 async def events(answer: httpx.Response) -> AsyncIterator[tuple[int, Any]]:

@@ -39,6 +39,7 @@ ROOMY = {"rate=20r/s": "rate=1000r/s", "burst=100": "burst=1000", "75s": "75s"}
 class Replica(Server):
     """A server, with a bug from tests/campaign/sabotage.py where one is named."""
 
+    forked = True
     bug = ""
 
     @property

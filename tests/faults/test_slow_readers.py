@@ -104,9 +104,14 @@ class Memory:
         self._before = self._read("VmRSS")
 
     @property
+    def most(self) -> int:
+        """All it had at the peak, in bytes."""
+        return self._read("VmHWM")
+
+    @property
     def peak(self) -> int:
         """In bytes."""
-        return self._read("VmHWM") - self._before
+        return self.most - self._before
 
     def _read(self, name: str) -> int:
         [line] = [line for line in (self._process / "status").read_text().splitlines() if line.startswith(name + ":")]

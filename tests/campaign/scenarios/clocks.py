@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
+import websockets
 
 from chats.models import Reply
 from tests.campaign.callers import HTTP
@@ -44,6 +46,8 @@ async def _jump(stage: Stage, clock: Clock) -> None:
         stage.talker(f"t{n}-{m}", acme, chat, bases=[sockets[m]]) for n, chat in enumerate(chats) for m in range(2)
     ]
     await all_ready(talkers)
+    bare = await asyncio.to_thread(acme.new_chat)
+    token = (await asyncio.to_thread(acme.rest, "POST", f"/{bare}/tokens", json={"ttl_seconds": 3600})).json()["token"]
     for jump in ("+1h", "-1h", "+25h"):
         # Half of them are written by the replica whose clock jumps, and each is heard at the other, too.
         asked = [(talker, await talker.post(lasting(6))) for talker in talkers[::3]]
@@ -54,6 +58,9 @@ async def _jump(stage: Stage, clock: Clock) -> None:
         await asyncio.gather(*(talker.answered(post) for talker, post in asked))
         jumped = datetime.fromisoformat(talkers[1].timestamp) - datetime.now(UTC)
         stage.require(abs(jumped.total_seconds()) > 3000, f"the clock did not jump by {jump}")
+        # A token's expiry is a time of the day, and each replica asks its own clock.
+        admitted = [await _admits(base, token) for base in sockets]
+        stage.require(admitted == [True, jump == "-1h"], f"{jump}: a token of an hour was admitted: {admitted}")
         await _set(clock, "+0")
     tries = await stage.database.run(
         lambda: set(Reply.objects.for_tenant(acme.tenant_id).values_list("tries", "epoch"))
@@ -71,6 +78,11 @@ async def _jump(stage: Stage, clock: Clock) -> None:
     clock.set("+0")
     stage.require(passed == 20, f"{passed} requests passed where 20 are allowed")
     stage.note("3 jumps: nothing begun again, no socket closed, 20 of 60 requests passed")
+
+
+async def _admits(base: str, token: str) -> bool:
+    async with websockets.connect(f"{base}/ws/chat?token={token}", compression=None, proxy=None) as socket:
+        return json.loads(await socket.recv())["event_type"] == "connection_established"
 
 
 async def _set(clock: Clock, jump: str) -> None:

@@ -13,7 +13,8 @@ from django.utils import timezone
 
 from chats.models import Chat, Checkpoint, Message, Reply
 from tenants.models import ApiKey, Tenant
-from tests.campaign.callers import HTTP
+from tests.campaign.callers import HTTP, Caller
+from tests.campaign.checker import scripted
 from tests.campaign.load import all_ready, lasting, new_chats
 from tests.campaign.stage import Stage, scenario
 from tests.cast import Actor
@@ -21,10 +22,10 @@ from tests.cast import Actor
 
 @scenario("F19")
 async def taken_away(stage: Stage) -> None:
-    """Keys are revoked, expire, and their tenant is switched off, while sockets are open and replies are said."""
+    """Keys are revoked, expire, and their tenant is switched off: sockets and responses are open, replies are said."""
 
     def keys(actor: Actor) -> Any:
-        return ApiKey.objects.for_tenant(actor.tenant_id).filter(kind=ApiKey.Kind.TENANT)
+        return ApiKey.objects.for_tenant(actor.tenant_id)
 
     ways: dict[str, Callable[[Actor], object]] = {
         "revoked": lambda actor: keys(actor).update(revoked_at=timezone.now()),
@@ -42,25 +43,44 @@ async def taken_away(stage: Stage) -> None:
         await all_ready(talkers)
         for talker in talkers:
             await talker.acknowledged(await talker.post(lasting(3)))
+        conversation, asked = await asyncio.to_thread(actor.new_conversation), lasting(8)
+        caller = Caller(stage.history, f"{way}-caller", actor)
+        reading = asyncio.create_task(caller.ask(conversation, asked, id="sse"))
+        await stage.within(15, "the response begins", lambda caller=caller: _begun(caller))
         await stage.database.run(take, actor)
         began = time.monotonic()
         if way == "expired":
             began += 1
             await asyncio.sleep(1)
 
-        async def refused(actor: Actor = actor) -> bool:
-            async with httpx.AsyncClient(**HTTP, headers={"X-API-Key": actor.tenant_key}) as http:
-                answers = [await http.get(f"{replica.http}/api/v1/chats/") for replica in stage.cluster.replicas]
+        async def refused(actor: Actor = actor, conversation: str = conversation) -> bool:
+            headers = {"X-API-Key": actor.tenant_key, "Authorization": f"Bearer {actor.customer_key}"}
+            paths = ("chats/", f"customer/conversations/{conversation}/stream")
+            async with httpx.AsyncClient(**HTTP, headers=headers) as http:
+                answers = [
+                    await http.get(f"{replica.http}/api/v1/{path}")
+                    for replica in stage.cluster.replicas
+                    for path in paths
+                ]
             return all(answer.status_code == 401 for answer in answers)
 
-        await stage.within(3, f"a key that is {way} is refused on both replicas", refused)
+        await stage.within(3, f"keys that are {way} are refused on both replicas", refused)
         async with asyncio.timeout(3 * 5):
             await asyncio.gather(*(talker.until(lambda t=talker: t.closes, 15) for talker in talkers))
         slowest = max(slowest, time.monotonic() - began)
         codes = {code for talker in talkers for code in talker.closes}
         stage.require(codes == {4401}, f"{way}: the sockets were closed with {codes}")
+        # A response is let to its end, which a reply has within its limits; nothing else is told on it.
+        stage.require(await reading == scripted(asked), f"{way}: the response that was open said something else")
+        stage.require(set(caller.statuses) == {200}, f"{way}: the response that was open was cut")
     stage.recovered_in = slowest
-    stage.note(f"sockets closed with 4401 after {slowest:.1f} s at most; their replies went on")
+    stage.note(
+        f"sockets closed with 4401 after {slowest:.1f} s at most; replies and open responses went on to their ends"
+    )
+
+
+async def _begun(caller: Caller) -> bool:
+    return bool(caller.text)
 
 
 @scenario("F20")

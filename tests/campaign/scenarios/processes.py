@@ -23,7 +23,7 @@ async def killed_alone(stage: Stage) -> None:
     server = stage.cluster.add_replica()
     await stage.cluster.start()
     acme = await stage.new_actor(credits=100_000)
-    rounds, messages = (1, 100) if stage.quick else (3, 200)
+    rounds, messages = (1, 100) if stage.quick else (5, 200)
     slowest = 0.0
     for turn in range(rounds):
         streaming = [

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import httpx
 
-from tests.campaign.callers import HTTP
+from tests.campaign.callers import HTTP, Pulse
 from tests.campaign.clients import Talker
 from tests.campaign.cluster import LEASE, Cluster
 from tests.campaign.load import all_ready, closed_loop, lasting, leave_all, message, new_chats, settle
@@ -56,6 +56,8 @@ async def _away(stage: Stage, leave: Callable[[], None], back: Callable[[], None
         await listener.until(lambda listener=listener: listener.speaking, 30)
     await asyncio.to_thread(leave)
     began = time.monotonic()
+    pulse = Pulse(*(replica.http for replica in stage.cluster.replicas))
+    stage.closing.callback(pulse.stop)
     meanwhile: list[float] = []
     newcomers = [
         Talker(stage.history, f"new-{n}", acme, chats[n], bases=[stage.cluster.sockets[n % 2]]).start()
@@ -67,6 +69,8 @@ async def _away(stage: Stage, leave: Callable[[], None], back: Callable[[], None
     async with asyncio.timeout(30):
         await all_ready(newcomers)
     passed = await _knock(stage, limited)
+    lag = pulse.stop()
+    stage.require(pulse.statuses == {200}, f"liveness was {pulse.statuses}")
     await asyncio.to_thread(back)
     up = time.monotonic()
     stage.require(passed <= 40, f"{passed} requests passed where 20 are allowed, on each of two replicas")
@@ -82,7 +86,8 @@ async def _away(stage: Stage, leave: Callable[[], None], back: Callable[[], None
     stage.require(all(talker.attempts_to_return == [1] for talker in newcomers), "a new socket was refused")
     milliseconds = [f"{statistics.median(figures) * 1000:.0f}" for figures in (control, meanwhile, after)]
     stage.note(
-        f"told elsewhere after {', '.join(milliseconds)} ms (before, meanwhile, after); {passed} of 100 requests passed"
+        f"told elsewhere after {', '.join(milliseconds)} ms (before, meanwhile, after); "
+        f"{passed} of 100 requests passed; {lag}"
     )
 
 
