@@ -11,9 +11,9 @@ from dataclasses import replace
 import pytest
 
 from agents import connections
-from agents.connections import Timeouts
 from agents.contract import AgentFailure, End, Event, Passage, Request, Text, Turn, Usage
 from agents.openai_compatible import OpenAICompatibleAgent
+from agents.patience import Timeouts
 from tests.client import SOON, script
 from tests.model_server import CANARY, ModelServer
 
@@ -25,7 +25,7 @@ PATIENT = Timeouts(connect=SOON, first_token=SOON, gap=SOON, total=SOON)
 def agent_of(
     server: ModelServer, timeouts: Timeouts = PATIENT, name: str = "m", key: str = KEY
 ) -> OpenAICompatibleAgent:
-    return OpenAICompatibleAgent(name=name, base_url=server.base_url, api_key=key, timeouts=timeouts)
+    return OpenAICompatibleAgent(name=name, base_url=server.base_url, api_key=key, timeouts=timeouts, retries=0)
 
 
 async def listen(agent: OpenAICompatibleAgent, question: str) -> tuple[str, list[Event], AgentFailure | None]:
@@ -163,7 +163,7 @@ SAY = "one two three four "
         ({"fail": "cut", "after": 2}, "one two ", "connection"),
         ({"fail": "close", "after": 2}, "one two ", "closed the connection"),
         ({"fail": "not-json", "after": 2}, "one two ", "not JSON"),
-        ({"fail": "not-completion", "after": 2}, "one two ", "not a chat completion"),
+        ({"fail": "not-completion", "after": 2}, "one two ", "no part of a reply"),
         ({"fail": "error-object", "after": 2}, "one two ", "reported an error"),
         ({"fail": "error-object", "after": 0}, "", "reported an error"),
         ({"finish": None, "done": False}, SAY, "closed the connection"),
