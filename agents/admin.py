@@ -54,10 +54,10 @@ class TenantWithModelForm(TenantForm):
         return key
 
     def clean(self) -> dict[str, Any]:
-        """Raises ValidationError for a model of the tenant's own without a name."""
+        """Raises ValidationError for an address without a model that is asked there."""
         cleaned = super().clean()
-        if (cleaned.get("model_base_url") or cleaned.get("model_api_key")) and cleaned.get("model") == "":
-            self.add_error("model", "Name the model that is asked at this address or with this key.")
+        if cleaned.get("model_base_url") and cleaned.get("model") == "":
+            self.add_error("model", "Name the model that is asked at this address, for example openai:llama3.2.")
         return cleaned
 
 

@@ -122,14 +122,14 @@ def _messages(request: Request) -> list[dict[str, Any]]:
     """The chat in order, the question, and what it led to: user and assistant in turn, the user first."""
     said: list[tuple[str, str]] = [(turn.role, turn.content) for turn in request.history]
     said.append(("user", request.question))
-    messages: list[dict[str, Any]] = []
     if said[0][0] != "user":
-        messages.append({"role": "user", "content": _NOTHING})
+        said.insert(0, ("user", _NOTHING))
+    messages: list[dict[str, Any]] = []
     for role, content in said:
-        if messages and messages[-1]["role"] == role:
-            messages[-1]["content"] += f"\n\n{content}"
-        else:
-            messages.append({"role": role, "content": content})
+        if not messages or messages[-1]["role"] != role:
+            messages.append({"role": role, "content": []})
+        # What was said on its own stays on its own, whoever speaks twice.
+        messages[-1]["content"].append({"type": "text", "text": content})
     for exchange in request.exchanges:
         messages += _exchanged(exchange)
     return messages

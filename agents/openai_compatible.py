@@ -75,7 +75,7 @@ class OpenAICompatibleAgent(RemoteAgent):
         """The request as the API wants it."""
         body: dict[str, Any] = {
             "model": self._name,
-            "messages": _messages(request),
+            "messages": chat_messages(request),
             "stream": True,
             "stream_options": {"include_usage": True},
         }
@@ -93,7 +93,7 @@ class OpenAICompatibleAgent(RemoteAgent):
         return body
 
 
-def _messages(request: Request) -> list[dict[str, Any]]:
+def chat_messages(request: Request) -> list[dict[str, Any]]:
     """The request as messages: one from the system, then the chat in order, the question, and what it led to."""
     return [
         {"role": "system", "content": system_text(request)},

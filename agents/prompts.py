@@ -7,6 +7,7 @@ message, what people say in theirs, and articles are quoted as JSON, out of whic
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -50,8 +51,8 @@ def read_object(text: str) -> dict[str, Any] | None:
 
 
 def told_characters(request: Request) -> int:
-    """How many characters a model is told."""
-    told = len(system_text(request)) + len(request.question)
+    """How many characters a model is told, but for the frame: nobody pays for our tripwire by an estimate."""
+    told = len(system_text(replace(request, canary=""))) + len(request.question)
     told += sum(len(turn.content) for turn in request.history)
     for exchange in request.exchanges:
         told += len(exchange.said) + sum(map(len, exchange.results))

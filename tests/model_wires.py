@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 Event = dict[str, Any]
+Block = dict[str, Any]
 
 
 class Completions:
@@ -77,31 +78,36 @@ class Messages:
 
     def __init__(self, body: dict[str, Any]) -> None:
         # What Anthropic answers with 400 is a mistake here, too.
+        self.said: list[tuple[str, Block]] = [
+            (message["role"], block) for message in body["messages"] for block in message["content"]
+        ]
         roles = [message["role"] for message in body["messages"]]
-        assert roles[0] == "user", roles
-        assert all(one != other for one, other in zip(roles, roles[1:], strict=False)), roles
+        assert roles == [("user", "assistant")[number % 2] for number in range(len(roles))], roles
+        assert all(block["type"] != "text" or block["text"].strip() for _, block in self.said)
         assert body["max_tokens"] > 0
-        assert body.get("tools") or not any(isinstance(message["content"], list) for message in body["messages"])
+        assert body.get("tools") or not self._of_type("tool_use")
+        used = [block["id"] for block in self._of_type("tool_use")]
+        assert used == [block["tool_use_id"] for block in self._of_type("tool_result")]
+        assert all(isinstance(block["input"], dict) for block in self._of_type("tool_use"))
         self.body = body
 
     def texts(self) -> list[dict[str, str]]:
         """Who said what, the system's and the tools' too."""
-        said = [{"role": "system", "content": self.body["system"]}]
-        for message in self.body["messages"]:
-            content = message["content"]
-            if not isinstance(content, str):
-                content = "\n".join(str(block.get("text") or block.get("content") or "") for block in content)
-            said.append({"role": message["role"], "content": content})
-        return said
+        said = [(role, block.get("text") or block.get("content") or "") for role, block in self.said]
+        return [{"role": role, "content": text} for role, text in [("system", self.body["system"]), *said]]
 
     def question(self) -> str:
         """What the user said last."""
-        said = [message for message in self.body["messages"] if message["role"] == "user"]
-        return [message["content"] for message in said if isinstance(message["content"], str)][-1]
+        return [block["text"] for role, block in self.said if role == "user" and block["type"] == "text"][-1]
 
     def rounds(self) -> int:
         """How often tools have been used since."""
-        return sum(1 for message in self.body["messages"] if isinstance(message["content"], list)) // 2
+        return sum(
+            1 for message in self.body["messages"] if any(block["type"] == "tool_use" for block in message["content"])
+        )
+
+    def _of_type(self, kind: str) -> list[Block]:
+        return [block for _, block in self.said if block["type"] == kind]
 
     def begin(self, usage: tuple[int, int] | None) -> list[Event]:
         counted = {"input_tokens": usage[0], "output_tokens": 1} if usage else {}
