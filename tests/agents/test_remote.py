@@ -403,3 +403,14 @@ async def test_after_a_failure_the_next_reply_is_whole(agent_of: AgentOf, model:
     _, _, error = await listen(agent, script(fail="cut"))
     assert error
     assert (await listen(agent, "Hello"))[0] == "You said: Hello"
+
+
+async def test_a_stop_closes_the_connection_at_once(agent_of: AgentOf, model: ModelServer) -> None:
+    """Within 200 ms, says the issue: the deadline is three times that."""
+    listening = asyncio.create_task(listen(agent_of(model), script(say=SAY, hold="for ever")))
+    await model.until(lambda: model.report()["open"] == 1)
+    listening.cancel()
+    async with asyncio.timeout(0.6):
+        await model.until(lambda: model.report()["open"] == 0)
+    with pytest.raises(asyncio.CancelledError):
+        await listening
