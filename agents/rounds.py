@@ -123,8 +123,11 @@ class Rounds:
             if is_last:
                 break
             await self._carry_out(said, now.calls)
-        for last in self._after(request):
-            yield last
+        for source in self._toolbox.new_sources():
+            yield source
+        yield self._used
+        if self._toolbox.escalate is not None:
+            yield self._toolbox.escalate
         yield End(now.finish_reason)
 
     def estimate(self, request: Request, said: str) -> Usage:
@@ -182,15 +185,6 @@ class Rounds:
             self._spoken += len(BREAK)
             events.append(Text(BREAK))
         return events
-
-    def _after(self, request: Request) -> list[Event]:
-        """What comes after the last round: what a user reads who is handed to nobody, and what was not told before."""
-        events: list[Event] = [*self._toolbox.new_sources()]
-        escalate = self._toolbox.escalate
-        if escalate is not None and (away := request.policy.away_message):
-            events.append(Text(BREAK + away if self._spoken else away))
-        events.append(self._used)
-        return [*events, escalate] if escalate is not None else events
 
     def _count(self, now: _Round) -> str:
         """The round is over: what it said."""

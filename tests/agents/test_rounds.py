@@ -267,12 +267,6 @@ async def test_a_model_that_hands_over_says_so_and_then_the_reply_ends() -> None
     )
 
 
-async def test_who_is_handed_to_nobody_reads_what_the_tenant_says_then() -> None:
-    agent = Scripted([[ESCALATE, Usage(1, 1)], [Text("Sam will help."), Usage(1, 1)]])
-    said, _ = await hear(rounds_of(agent), Request("q", policy=Policy(away_message="Back at 9.")))
-    assert said == "Sam will help.\n\nBack at 9."
-
-
 @pytest.mark.parametrize("reason", ["silent", "connection"])
 async def test_a_model_that_fails_after_it_handed_over_has_handed_over(reason: str) -> None:
     agent = Scripted([[ESCALATE, Usage(1, 1)], [AgentFailure("gone", reason=reason)]])
