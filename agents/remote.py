@@ -7,6 +7,7 @@ the body of its question and the reader of its events.
 from __future__ import annotations
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
@@ -23,6 +24,8 @@ from agents.hearing import Hearing
 from agents.patience import Patience, Timeouts
 from agents.prompts import told_characters
 from agents.retries import Failed, Retries
+
+logger = logging.getLogger(__name__)
 
 #: What a server answers to tools it does not know.
 _NO_TOOLS = (400, 422)
@@ -110,11 +113,13 @@ class RemoteAgent(ABC):
             except Failed as failure:
                 hearing.close()
                 if failure.status in _NO_TOOLS and request.tools and not request.exchanges:
+                    logger.warning("%s may not know tools: it is asked again without them", self.model)
                     request = replace(request, tools=())
                     continue
                 pause = retries.pause(failure, left=patience.left)
                 if pause is None:
                     raise
+                logger.info("%s is asked again in %.1f s: %s", self.model, pause, failure)
             except BaseException:
                 hearing.close()
                 raise
