@@ -56,7 +56,7 @@ class RemoteAgent(ABC):
     ) -> None:
         self.model = f"{self.prefix}:{name}"
         self._name = name
-        self._url = base_url.rstrip("/") + self.path
+        self._url = _join(base_url.rstrip("/"), self.path)
         # Compressed, tokens would come in lumps.
         always = {"Content-Type": "application/json", "Accept": "text/event-stream", "Accept-Encoding": "identity"}
         self._headers = {**always, **self.headers(api_key)}
@@ -134,6 +134,11 @@ class RemoteAgent(ABC):
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=None, connect=self._timeouts.connect),
         )
+
+
+def _join(base: str, path: str) -> str:
+    """The address to ask at. Whether its version belongs to the base is a matter of taste."""
+    return base + (path.removeprefix("/v1") if base.endswith("/v1") else path)
 
 
 def _tokens(characters: int) -> int:

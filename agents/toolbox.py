@@ -6,7 +6,6 @@ hands this chat over.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from agents.contract import Escalate, Passage, Source, Tool, ToolCall
@@ -96,7 +95,8 @@ class Toolbox:
 
     async def carry_out(self, calls: Sequence[ToolCall]) -> list[str]:
         """What each call gives, in words or JSON for the model: what is wrong with it, too."""
-        return await asyncio.gather(*map(self._carry_out, calls))
+        # One after the other: who asks for thirty searches at once must not keep the database from everybody else.
+        return [await self._carry_out(call) for call in calls]
 
     async def _carry_out(self, call: ToolCall) -> str:
         try:

@@ -87,6 +87,12 @@ async def test_a_history_of_megabytes_is_sent_whole(agent_of: AgentOf, model: Mo
     assert "x" * 3_000_000 in json.dumps(model.report()["calls"][0]["messages"])
 
 
+async def test_a_base_url_may_end_with_the_version_and_a_slash(model: ModelServer) -> None:
+    for ending in ("/", "/v1", "/v1/"):
+        agent = AnthropicAgent(name="m", base_url=model.anthropic_url + ending, api_key="", timeouts=PATIENT)
+        assert (await listen(agent, "Hello"))[0] == "You said: Hello"
+
+
 async def test_without_a_key_none_is_sent(agent_of: AgentOf, model: ModelServer) -> None:
     await listen(agent_of(model, key=""), "Hello")
     assert [(call["authorization"], call["api_key"]) for call in model.report()["calls"]] == [(None, None)]
