@@ -50,11 +50,10 @@ class Speech:
             # Whose knowledge that is says the server, never the model.
             return await in_thread_until_answered(knowledge.search, tenant_id=prepared.tenant_id, question=query)
 
-        self._model = prepared.model
+        self._model, self._request = prepared.model, prepared.request
         self._asked = time.monotonic()
         self._agent = rounds_for(prepared.model, prepared.own, search=search)
         tracing.describe(model=self._agent.model)
-        self._request = prepared.request
         room = prepared.reply_max_characters
         async with aclosing(self._agent.reply(prepared.request)) as events:
             async for event in events:
