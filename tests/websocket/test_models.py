@@ -165,8 +165,8 @@ async def test_a_reply_tells_who_wrote_it_what_it_took_and_how_long(acme: Actor,
     told = ended["metadata"]
     assert told["model"] in MODELS
     assert (told["tokens_used"], told["input_tokens"], told["output_tokens"]) == (100, 70, 30)
-    assert 100 <= told["first_token_ms"] < told["total_ms"] < SOON * 1000
-    assert told["total_ms"] - told["first_token_ms"] >= 140
+    assert 100 <= told["first_token_ms"] <= told["total_ms"] < SOON * 1000
+    assert told["total_ms"] >= 250
     assert await account(acme) == (99_900, 0)
 
 
