@@ -46,6 +46,7 @@ class BuiltinAgent:
     """
 
     model = "builtin"
+    is_model = False
 
     def __init__(self, *, words_per_second: float) -> None:
         self._pause = 1 / words_per_second if words_per_second > 0 else 0.0

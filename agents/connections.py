@@ -1,48 +1,40 @@
 """Over which connections do backends reach their models?
 
-One session, so one pool of connections, for all backends of a process. It belongs to the event loop
-that first asks for it.
+Two sessions, so two pools of connections, for all backends of a process: one to the models of this installation,
+whose addresses are its operator's, and one to those of tenants, each connection of which is checked
+(lexicon/outbound.py). They belong to the event loop that first asks for them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
 import aiohttp
 
+from lexicon import outbound
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """How long a model may take, in seconds, each more than zero."""
-
-    #: Until there is a connection to it.
-    connect: float
-    #: From the question to the first token; counted anew at each sign that the model is thinking.
-    first_token: float
-    #: From one token to the next.
-    gap: float
-    #: For the whole reply.
-    total: float
+_sessions: dict[tuple[asyncio.AbstractEventLoop, bool], aiohttp.ClientSession] = {}
 
 
-_sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
-
-
-def session() -> aiohttp.ClientSession:
-    """The session of the running event loop, made on first use."""
-    loop = asyncio.get_running_loop()
-    if loop not in _sessions:
-        _sessions[loop] = aiohttp.ClientSession(
-            # As many connections as replies run; how many those are is limited elsewhere.
-            connector=aiohttp.TCPConnector(limit=0),
-            # One tenant's cookies must not reach another's model.
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
-    return _sessions[loop]
+def session(*, checked: bool = False) -> aiohttp.ClientSession:
+    """A session of the running event loop, made on first use; `checked`, to an address that a tenant named."""
+    key = asyncio.get_running_loop(), checked
+    if key not in _sessions:
+        _sessions[key] = outbound.session() if checked else _trusting()
+    return _sessions[key]
 
 
 async def close() -> None:
-    """Close the running loop's session and its connections; the next use makes a new one."""
-    if open_session := _sessions.pop(asyncio.get_running_loop(), None):
-        await open_session.close()
+    """Close the running loop's sessions and their connections; the next use makes new ones."""
+    for checked in (False, True):
+        if open_session := _sessions.pop((asyncio.get_running_loop(), checked), None):
+            await open_session.close()
+
+
+def _trusting() -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        # As many connections as replies run; how many those are is limited elsewhere.
+        connector=aiohttp.TCPConnector(limit=0),
+        # One tenant's cookies must not reach another's model.
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )

@@ -63,12 +63,14 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much a model may be told and may write, in tokens."""
+    """How much a model may be told and may write, in tokens, and how long it may take."""
 
     #: Of the history, the oldest of which is left out; instructions, passages and question always fit.
     history_tokens: int = 16_000
     #: Of one reply; None for as many as the model writes by itself.
     output_tokens: int | None = None
+    #: How long the reply may take from now on; None for as long as its backend allows.
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,8 @@ class Request:
     limits: Limits = Limits()
     policy: Policy = Policy()
     unanswered: int = 0
+    #: Stands in the frame of the instructions and nowhere else, so that who says it gives them away; "" for none.
+    canary: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +171,8 @@ class Agent(Protocol):
 
     #: What `metadata.model` of its replies says.
     model: str
+    #: Whether a model writes them: it may ask for tools, and its instructions may leak.
+    is_model: bool
 
     def reply(self, request: Request) -> AsyncGenerator[Event, None]:
         """The events of one reply, as they come. A generator that ends without `End` has ended with "stop".

@@ -69,4 +69,8 @@ def _line(message: Message) -> Line:
         marks.append(f"rated {message.rating}")
     if metadata.get("finish_reason") == "length":
         marks.append("cut at the longest length")
+    if metadata.get("finish_reason") == "content_filter":
+        marks.append("cut by the model's filter")
+    if metadata.get("flagged") == "instructions":
+        marks.append("gives the instructions away")
     return Line(message, "agent", "the agent", tuple(marks))

@@ -7,21 +7,24 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from agents import knowledge
+from agents import budget, knowledge
 from agents.builtin import search_question
+from agents.catalog import Own
 from agents.contract import Limits, Policy, Request, Turn
 from chats.models import Message, Reply
 
-#: Messages of a chat that are looked at, newest first, and most characters of them that an agent gets.
+#: Messages of a chat that are looked at, newest first.
 LATEST = 60
-MOST_CHARACTERS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A question as its agent gets it, and what its tenant's policy says."""
 
+    tenant_id: uuid.UUID
     model: str
+    #: What the tenant brings of its own: an address, a key.
+    own: Own
     request: Request
     reply_max_characters: int
 
@@ -36,11 +39,13 @@ def prepare(*, tenant_id: uuid.UUID, reply_id: uuid.UUID) -> Prepared | None:
     history = _turns(reply.question)
     question = reply.question.content
     return Prepared(
+        tenant_id=tenant_id,
         model=tenant.model or settings.AGENT_MODEL,
+        own=Own(base_url=tenant.model_base_url, api_key=tenant.model_api_key),
         request=Request(
             question=question,
             instructions=tenant.instructions,
-            history=history,
+            history=budget.newest(history, tenant.history_max_tokens),
             passages=tuple(knowledge.search(tenant_id=tenant_id, question=search_question(question, history))),
             limits=Limits(history_tokens=tenant.history_max_tokens, output_tokens=tenant.reply_max_tokens),
             policy=Policy(
@@ -69,14 +74,4 @@ def _turns(question: Message) -> tuple[Turn, ...]:
         turns.append(Turn("user" if message.role == Message.Role.USER else "assistant", message.content))
         if (answer := answers.get(message.id)) and answer.content:
             turns.append(Turn("assistant", answer.content))
-    return _newest(turns)
-
-
-def _newest(turns: list[Turn]) -> tuple[Turn, ...]:
-    """As many of the last turns as there is room for."""
-    room = MOST_CHARACTERS
-    first = len(turns)
-    while first and room >= len(turns[first - 1].content):
-        first -= 1
-        room -= len(turns[first].content)
-    return tuple(turns[first:])
+    return tuple(turns)

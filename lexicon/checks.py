@@ -18,8 +18,7 @@ from django.conf import settings
 from django.core import checks
 from django.db import connections
 
-from agents.catalog import UnknownModel, check_model
-from lexicon import data_checks
+from lexicon import agent_checks, data_checks
 from lexicon.data_checks import Found, engine_name
 
 #: The tag all of them have.
@@ -134,31 +133,6 @@ def durations() -> Found:
             yield checks.Error(f"{name} is {seconds:g}.", hint="It is a number of seconds above 0.", id="lexicon.E018")
 
 
-# --- Agents ---
-
-
-def models() -> Found:
-    """E011, E012 and E017."""
-    try:
-        check_model(settings.AGENT_MODEL)
-    except UnknownModel as error:
-        yield checks.Error(f"AGENT_MODEL is not right. {error}", hint="builtin needs nothing.", id="lexicon.E011")
-    base = urlsplit(settings.OPENAI_BASE_URL)
-    if base.scheme not in ("http", "https") or not base.hostname:
-        yield checks.Error(
-            f"OPENAI_BASE_URL is {settings.OPENAI_BASE_URL!r}, which is no address.",
-            hint="Write it like https://api.openai.com/v1 or http://localhost:11434/v1.",
-            id="lexicon.E017",
-        )
-    asks_for_key = base.hostname == "api.openai.com" and settings.AGENT_MODEL.startswith("openai:")
-    if asks_for_key and not settings.OPENAI_API_KEY:
-        yield checks.Error(
-            f"AGENT_MODEL is {settings.AGENT_MODEL}, but OPENAI_API_KEY is not set.",
-            hint="Set it, or point OPENAI_BASE_URL at a server that asks for none.",
-            id="lexicon.E012",
-        )
-
-
 # --- What they ask ---
 
 
@@ -195,5 +169,5 @@ _ALWAYS = (
     data_checks.processes,
     data_checks.redis_with_sqlite,
     data_checks.database,
-    models,
+    agent_checks.models,
 )

@@ -52,13 +52,14 @@ OLDEST_QUEUED = Gauge(
     multiprocess_mode="mostrecent",
 )
 FIRST_TOKEN_SECONDS = Histogram(
-    "lexicon_first_token_seconds", "From asking the model to its first words.", buckets=_SLOW
+    "lexicon_first_token_seconds", "From asking the agent to its first words.", ["backend"], buckets=_SLOW
 )
 REPLY_SECONDS = Histogram(
     "lexicon_reply_seconds", "From the beginning of a reply's last try to its end in the history.", buckets=_SLOW
 )
 TOKENS = Counter("lexicon_tokens", "Tokens of replies that ended, as they are charged.", ["direction"])
 MODEL_ERRORS = Counter("lexicon_model_errors", "Replies that their model (or the agent) failed.", ["reason"])
+FLAGGED = Counter("lexicon_replies_flagged", "Replies that staff should look at, by why.", ["reason"])
 TAKEOVERS = Counter("lexicon_takeovers", "Replies taken over from a process that died.")
 
 WEBHOOK_ATTEMPTS = Counter("lexicon_webhook_attempts", "Attempts to deliver a webhook, by how they went.", ["result"])
@@ -80,13 +81,18 @@ REPLY_STATES = ("done", "failed", "stopped", "dropped")
 DIRECTIONS = ("input", "output")
 #: `AgentFailure.reason`, and "internal" for what no agent should raise.
 MODEL_REASONS = ("connection", "timeout", "status", "stream", "silent", "internal")
+#: How models are written, before the colon (agents/catalog.py).
+BACKENDS = ("builtin", "openai", "anthropic")
 
+for _backend in BACKENDS:
+    FIRST_TOKEN_SECONDS.labels(_backend)
 # A counter that is there from the beginning shows its first step, too.
 for _counter, _labels in (
     (LIMITS_HIT, LIMITS),
     (REPLIES, REPLY_STATES),
     (TOKENS, DIRECTIONS),
     (MODEL_ERRORS, MODEL_REASONS),
+    (FLAGGED, ("instructions",)),
     (WEBHOOK_ATTEMPTS, ("delivered", "failed")),
 ):
     for _label in _labels:

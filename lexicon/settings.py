@@ -208,7 +208,14 @@ PING_SECONDS = given(env.float, "PING_SECONDS", 15.0)
 AGENT_MODEL = given(env.str, "AGENT_MODEL", "builtin")
 OPENAI_BASE_URL = given(env.str, "OPENAI_BASE_URL", "https://api.openai.com/v1")
 OPENAI_API_KEY = given(env.str, "OPENAI_API_KEY", "")
+ANTHROPIC_BASE_URL = given(env.str, "ANTHROPIC_BASE_URL", "https://api.anthropic.com")
 ANTHROPIC_API_KEY = given(env.str, "ANTHROPIC_API_KEY", "")
+#: Who answers where the installation's model fails before its first token; "" for nobody.
+AGENT_FALLBACK_MODEL = given(env.str, "AGENT_FALLBACK_MODEL", "")
+#: How often a model that fails before its first token is asked again.
+MODEL_RETRIES = given(env.int, "MODEL_RETRIES", 2)
+#: Whether models may search the articles and hand chats over by themselves.
+MODEL_TOOLS = given(env.bool, "MODEL_TOOLS", True)
 BUILTIN_WORDS_PER_SECOND = given(env.float, "BUILTIN_WORDS_PER_SECOND", 40.0)
 #: How long a model may take, in seconds: to connect, to its first token, between two tokens, in all.
 MODEL_CONNECT_SECONDS = given(env.float, "MODEL_CONNECT_SECONDS", 10.0)
@@ -216,7 +223,7 @@ MODEL_FIRST_TOKEN_SECONDS = given(env.float, "MODEL_FIRST_TOKEN_SECONDS", 60.0)
 MODEL_GAP_SECONDS = given(env.float, "MODEL_GAP_SECONDS", 30.0)
 MODEL_TOTAL_SECONDS = given(env.float, "MODEL_TOTAL_SECONDS", 600.0)
 
-# --- Webhooks ------------------------------------------------------------------------------------
+# --- Connections to elsewhere ---------------------------------------------------------------------
 
 #: Networks and hosts to which connections are made although they are not on the public internet.
 OUTBOUND_ALLOW: list[str] = given(env.list, "OUTBOUND_ALLOW", [])

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import aclosing
 from typing import Any
 
 from django.conf import settings
 
-from agents.catalog import agent_for
-from agents.contract import Agent, End, Escalate, Request, Source, Text, Usage
-from chats.ending import Outcome
+from agents import knowledge
+from agents.catalog import rounds_for
+from agents.contract import End, Escalate, Passage, Request, Source, Text, Usage
+from agents.rounds import Rounds
+from chats.ending import NOTHING_USED, Outcome
 from chats.history import Prepared
 from chats.models import Reply
 from lexicon import metrics, tracing
+from lexicon.database import in_thread_until_answered
 from streaming.live import LiveText
 from streaming.pump import Pump
+
+logger = logging.getLogger(__name__)
 
 
 class Speech:
@@ -23,8 +29,11 @@ class Speech:
 
     def __init__(self, live: LiveText) -> None:
         self._live = live
-        self._agent: Agent | None = None
+        self._model = settings.AGENT_MODEL
+        self._agent: Rounds | None = None
         self._request: Request | None = None
+        #: On the monotonic clock: when the agent was asked, and when its first words came.
+        self._asked = self._spoke = 0.0
         self._usage: Usage | None = None
         self._finish_reason = "stop"
         self._escalate: str | None = None
@@ -36,18 +45,22 @@ class Speech:
 
         Raises what the agent raises.
         """
-        self._agent = agent_for(prepared.model)
+
+        async def search(query: str) -> list[Passage]:
+            # Whose knowledge that is says the server, never the model.
+            return await in_thread_until_answered(knowledge.search, tenant_id=prepared.tenant_id, question=query)
+
+        self._model, self._request = prepared.model, prepared.request
+        self._asked = time.monotonic()
+        self._agent = rounds_for(prepared.model, prepared.own, search=search)
         tracing.describe(model=self._agent.model)
-        self._request = prepared.request
         room = prepared.reply_max_characters
-        asked, spoke = time.monotonic(), False
         async with aclosing(self._agent.reply(prepared.request)) as events:
             async for event in events:
                 match event:
                     case Text(text):
-                        if not spoke:
-                            metrics.FIRST_TOKEN_SECONDS.observe(time.monotonic() - asked)
-                            spoke = True
+                        if not self._spoke:
+                            self._note_first_words(self._agent.model)
                         pump.add(text[:room])
                         room -= len(text)
                         if room < 0:
@@ -71,12 +84,21 @@ class Speech:
     def outcome(self, state: str) -> Outcome:
         """What became of the reply that ended in this state, with all that was pushed of it."""
         content = self._live.text
-        usage = self._usage_of(content)
+        # CONTRACT, guarantee 8: a reply that failed before its first token costs nothing.
+        is_free = state == Reply.State.FAILED and not content
+        usage = NOTHING_USED if is_free else self._usage_of(content)
         tokens = usage.input_tokens + usage.output_tokens
         metadata: dict[str, Any] = {
-            "model": self._agent.model if self._agent else settings.AGENT_MODEL,
+            "model": self._agent.model if self._agent else self._model,
             "tokens_used": tokens,
+            "input_tokens": usage.input_tokens,
+            "output_tokens": usage.output_tokens,
+            **self._latency(),
         }
+        if self._agent and (flag := self._agent.flag(content)):
+            metrics.FLAGGED.labels(flag).inc()
+            logger.warning("a reply of %s is flagged: %s", self._agent.model, flag)
+            metadata["flagged"] = flag
         escalate = self._escalate if state == Reply.State.DONE else None
         if self._finish_reason != "stop":
             metadata["finish_reason"] = self._finish_reason
@@ -86,11 +108,18 @@ class Speech:
             metadata["escalated"] = True
         if self._sources:
             metadata["sources"] = [_source(source) for source in self._sources]
-        # CONTRACT, guarantee 8: a reply that failed before its first token costs nothing.
-        free = state == Reply.State.FAILED and not content
-        if free:
-            return Outcome(state, content, metadata)
         return Outcome(state, content, metadata, cost=tokens, escalate=escalate, usage=usage)
+
+    def _note_first_words(self, model: str) -> None:
+        self._spoke = time.monotonic()
+        metrics.FIRST_TOKEN_SECONDS.labels(model.partition(":")[0]).observe(self._spoke - self._asked)
+
+    def _latency(self) -> dict[str, int]:
+        """How long the agent took, in milliseconds: to its first words, where there were any, and in all."""
+        if not self._asked:
+            return {}
+        total = {"total_ms": _milliseconds(time.monotonic() - self._asked)}
+        return {"first_token_ms": _milliseconds(self._spoke - self._asked), **total} if self._spoke else total
 
     def _usage_of(self, content: str) -> Usage:
         if self._usage is not None:
@@ -98,6 +127,10 @@ class Speech:
         if self._agent is None or self._request is None:
             return Usage(0, 0)
         return self._agent.estimate(self._request, content)
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
 
 
 def _source(source: Source) -> dict[str, str]:

@@ -126,6 +126,8 @@ def _serve(kind: str, model_server: str, folder: Path) -> Iterator[Server]:
         kind=kind,
         OPENAI_BASE_URL=model_server,
         OPENAI_API_KEY="key-of-the-tests",
+        ANTHROPIC_BASE_URL=model_server.removesuffix("/v1"),
+        ANTHROPIC_API_KEY="key-of-the-tests",
     )
     try:
         yield server.start()

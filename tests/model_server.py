@@ -1,4 +1,7 @@
-"""A scripted model: a local server that speaks chat completions and behaves, or misbehaves, on demand.
+"""A scripted model: a local server that behaves, or misbehaves, on demand.
+
+It speaks chat completions (`/v1/chat/completions`) and Anthropic's Messages (`/v1/messages`), and does the same
+on both (tests/model_wires.py).
 
     python -m tests.model_server --port 0        # the first line it prints is "port <N>"
     with run_in_process(log) as base_url: ...    # a process of its own; what OPENAI_BASE_URL takes
@@ -22,11 +25,15 @@ are not listed here are ignored, so a test may mark its messages.
 | `hold` | a name: stop, and go on when `POST /release/<name>` comes, or came before | |
 | `hold_after` | after how many tokens to stop | 1 |
 | `usage` | `[input, output]`, or false for none | words read, tokens said |
+| `calls` | tools to ask for first: for each round a list of `[name, arguments]`, a text as it is | |
+| `before` | for each of these rounds, what is said before it asks | |
 | `finish` | the finish_reason, or null for none | "stop" |
-| `done` | whether `[DONE]` is sent | true |
+| `done` | whether `[DONE]` (`message_stop`) is sent | true |
 | `raw` | a list of texts: the body, as it is, one write each, every `every_ms` | |
 | `fail` | one of the below | |
 | `after` | after how many tokens, for what fails in the middle | half of them |
+| `fails` | so many times; when it is asked the same once more, it does not fail | always |
+| `retry_after` | the header that goes with a status | |
 
 **Failures** (`fail`). Instead of a stream: `http-<status>`, `redirect`, `html` and `json-error` (status 200),
 `stall-headers` (no answer at all). Of the stream: `stall-first` (headers, then silence), `empty` (finishes without
@@ -35,7 +42,8 @@ text), `endless` (says the text over and over), `keep-open` (a whole reply whose
 `not-completion`, `error-object`. Whatever an error tells holds CANARY, which must not get any further.
 
 **Control.** `GET /calls?contains=<text>`: of the calls whose message contains that, how many there were (`count`), how
-many are open (`open`) and what was asked (`calls`: the body of each, with its `question`, `authorization` and `peer`).
+many are open (`open`) and what was asked (`calls`: the body of each, with its `path`, `question`, `authorization`,
+`api_key` and `peer`).
 `POST /release/<name>`. `POST /reset` forgets calls and releases.
 """
 
@@ -49,23 +57,20 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from itertools import cycle, pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 from aiohttp import web
 
+from tests.model_wires import Completions, Messages
+
 CANARY = "canary-of-the-upstream"
 IN_THE_MIDDLE = {"stall-middle", "cut", "close", "not-json", "not-completion", "error-object"}
 FAILURES = {
     *IN_THE_MIDDLE,
     *("", "http", "redirect", "html", "json-error", "stall-headers", "stall-first", "empty", "endless", "keep-open"),
-}
-BROKEN_EVENTS = {
-    "not-json": "{broken " + CANARY,
-    "not-completion": json.dumps([CANARY]),
-    "error-object": json.dumps({"error": {"message": CANARY}}),
 }
 
 
@@ -82,11 +87,15 @@ class Script:
     hold: str | None = None
     hold_after: int = 1
     usage: tuple[int, int] | Literal[False] | None = None
+    calls: list[list[tuple[str, Any]]] = field(default_factory=list)
+    before: list[str] = field(default_factory=list)
     finish: str | None = "stop"
     done: bool = True
     raw: list[str] | None = None
     fail: str = ""
     after: int | None = None
+    fails: int | None = None
+    retry_after: str | None = None
 
     def __post_init__(self) -> None:
         # A failure that does not exist would be a test of nothing.
@@ -115,9 +124,14 @@ def tokens_of(script: Script, model: str, messages: list[dict[str, str]]) -> lis
         text = told if model == "prompt" else f"You said: {messages[-1]['content']}"
     text *= script.repeat
     if script.tokens is None:
-        return re.findall(r"\s*\S+\s*", text)
+        return words(text)
     pieces = min(script.tokens, len(text))
     return [text[start:end] for start, end in pairwise(number * len(text) // pieces for number in range(pieces + 1))]
+
+
+def words(text: str) -> list[str]:
+    """A text in words, with the space around them."""
+    return re.findall(r"\s*\S+\s*", text)
 
 
 class ModelServer:
@@ -129,7 +143,8 @@ class ModelServer:
         self._released: set[str] = set()
         self._changed = asyncio.Condition()
         app = web.Application(client_max_size=64 * 1024 * 1024)
-        app.router.add_post("/v1/chat/completions", self._answer)
+        app.router.add_post(Completions.path, self._answer)
+        app.router.add_post(Messages.path, self._answer)
         app.router.add_get("/calls", self._get_calls)
         app.router.add_post("/release/{name}", self._post_release)
         app.router.add_post("/reset", self._post_reset)
@@ -139,6 +154,10 @@ class ModelServer:
     @property
     def base_url(self) -> str:
         return f"http://127.0.0.1:{self.port}/v1"
+
+    @property
+    def anthropic_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> ModelServer:
         await self._runner.setup()
@@ -171,6 +190,10 @@ class ModelServer:
     def is_released(self, name: str) -> bool:
         """Whether replies need not hold at this name."""
         return name in self._released
+
+    def asked(self, message: str) -> int:
+        """How often this was asked so far."""
+        return sum(call.message == message for call in self._calls)
 
     async def tell(self) -> None:
         """The report has changed."""
@@ -207,16 +230,25 @@ class Call:
     def __init__(self, server: ModelServer, request: web.Request, body: dict[str, Any]) -> None:
         self.server = server
         self.request = request
-        self.message: str = body["messages"][-1]["content"]
+        self.wire = (Messages if request.path == Messages.path else Completions)(body)
+        self.message = self.wire.question()
         self.body = {
             **body,
+            "path": request.path,
             "question": self.message,
             "authorization": request.headers.get("Authorization"),
+            "api_key": request.headers.get("x-api-key"),
             "peer": request.transport.get_extra_info("peername") if request.transport else None,
         }
         self.open = True
-        self.script = read_script(self.message)
-        self.tokens = tokens_of(self.script, body["model"], body["messages"]) if self.script.fail != "empty" else []
+        self.script = script = read_script(self.message)
+        if script.fails is not None and server.asked(self.message) >= script.fails:
+            script.fail = ""
+        self.tokens = tokens_of(script, body["model"], self.wire.texts()) if script.fail != "empty" else []
+        self.calls: list[tuple[str, Any]] = []
+        if (done := self.wire.rounds()) < len(script.calls):
+            self.calls = script.calls[done]
+            self.tokens = words(script.before[done]) if done < len(script.before) else []
         self.response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
         self.began = asyncio.get_running_loop().time()
 
@@ -244,9 +276,11 @@ class Call:
         fail, _, status = self.script.fail.partition("-")
         error = json.dumps({"error": {"message": CANARY}})
         if fail == "http":
-            return web.Response(status=int(status), text=error, content_type="application/json")
+            headers = {"Retry-After": self.script.retry_after} if self.script.retry_after else {}
+            return web.Response(status=int(status), text=error, content_type="application/json", headers=headers)
         if fail == "redirect":
-            return web.Response(status=307, headers={"Location": f"{self.server.base_url}/chat/completions"})
+            location = f"{self.server.anthropic_url}{self.wire.path}"
+            return web.Response(status=307, headers={"Location": location})
         if fail == "html":
             return web.Response(text=f"<h1>{CANARY}</h1>", content_type="text/html")
         if self.script.fail == "json-error":
@@ -258,14 +292,15 @@ class Call:
         script, tokens = self.script, self.tokens
         fails_after = len(tokens) // 2 if script.after is None else min(script.after, len(tokens))
         every = script.every_ms if script.total_ms is None else script.total_ms / max(1, len(tokens))
-        await self._event(self._chunk({"role": "assistant", "content": ""}))
+        for event in self.wire.begin(self._usage):
+            await self._event(event)
         number = 0
         for token in cycle(tokens) if script.fail == "endless" else tokens:
             if script.fail in IN_THE_MIDDLE and number == fails_after:
                 break
             await self._hold(after=number)
             await self._wait_until(script.first_ms + number * every)
-            await self._event(self._chunk({"content": token}))
+            await self._event(self.wire.token(token))
             number += 1
         if script.fail in IN_THE_MIDDLE:
             await self._fail()
@@ -279,28 +314,33 @@ class Call:
         if fail == "stall-middle":
             await forever()
         elif fail == "cut":
-            await self._write('data: {"choices": [{"index": 0, "del')
+            await self._write(self.wire.half())
             assert self.request.transport is not None
             self.request.transport.abort()
-        elif fail in BROKEN_EVENTS:
-            await self._event(BROKEN_EVENTS[fail])
+        elif fail == "not-json":
+            await self._write("data: {broken " + CANARY + "\n\n")
+        elif fail == "not-completion":
+            await self._event([CANARY])
+        elif fail == "error-object":
+            await self._event(self.wire.error(CANARY))
 
     async def _end(self) -> None:
-        script = self.script
-        if script.finish is not None:
-            await self._event(self._chunk({}, finish=script.finish))
-        usage = script.usage
-        if usage is None:
-            usage = sum(len(message["content"].split()) for message in self.body["messages"]), len(self.tokens)
-        if usage and self.body.get("stream_options", {}).get("include_usage"):
-            report = {"prompt_tokens": usage[0], "completion_tokens": usage[1], "total_tokens": sum(usage)}
-            await self._event(json.dumps({"object": "chat.completion.chunk", "choices": [], "usage": report}))
-        if script.done:
-            await self._event("[DONE]")
+        for number, (name, arguments) in enumerate(self.calls):
+            text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+            for event in self.wire.call(number, name, text):
+                await self._event(event)
+        for event in self.wire.finish("tool_calls" if self.calls else self.script.finish, self._usage):
+            await self._event(event)
+        if self.script.done:
+            await self._write(self.wire.done())
 
-    def _chunk(self, delta: dict[str, str], finish: str | None = None) -> str:
-        choice = {"index": 0, "delta": delta, "finish_reason": finish}
-        return json.dumps({"object": "chat.completion.chunk", "model": self.body["model"], "choices": [choice]})
+    @property
+    def _usage(self) -> tuple[int, int] | None:
+        """What is reported to have been read and written."""
+        usage = self.script.usage
+        if usage is None:
+            return sum(len(said["content"].split()) for said in self.wire.texts()), len(self.tokens)
+        return usage or None
 
     async def _hold(self, *, after: int) -> None:
         name = self.script.hold
@@ -314,8 +354,8 @@ class Call:
         if (pause := due - asyncio.get_running_loop().time()) > 0:
             await asyncio.sleep(pause)
 
-    async def _event(self, data: str) -> None:
-        await self._write(f"data: {data}\n\n")
+    async def _event(self, event: Any) -> None:
+        await self._write(self.wire.frame(event))
         await asyncio.sleep(0)  # an endless reply must not keep the server from everything else
 
     async def _write(self, text: str) -> None:

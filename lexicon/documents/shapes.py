@@ -102,7 +102,19 @@ AGENT_METADATA = fields(
         "tokens_used": said(COUNT, "Input and output tokens of the reply."),
     },
     {
-        "finish_reason": said(STRING, "Why the model ended where it did not simply finish; `length`: it was cut."),
+        "input_tokens": said(COUNT, "Tokens that the model was told, as it reports them, in all rounds of tools."),
+        "output_tokens": said(COUNT, "Tokens that it wrote."),
+        "first_token_ms": said(COUNT, "Milliseconds from asking the model to its first words, where there were any."),
+        "total_ms": said(COUNT, "Milliseconds from asking the model to its end."),
+        "finish_reason": said(
+            STRING,
+            "Why the model ended where it did not simply finish; `length`: it was cut, `content_filter`: its provider "
+            "would not let it go on.",
+        ),
+        "flagged": said(
+            {"type": "string", "enum": ["instructions"]},
+            "What staff should look at; `instructions`: the model gave its instructions away.",
+        ),
         "stopped": {"const": True, "description": "The reply was stopped; content is what was said until then."},
         "failed": {"const": True, "description": "The reply failed; content is what was said until then."},
         "escalated": {"const": True, "description": "With this reply the agent handed the chat to a person."},

@@ -146,9 +146,15 @@ def test_line_breaks_are_kept(sam: Client, new_chat: NewChat) -> None:
 
 @pytest.mark.parametrize(
     ("metadata", "mark"),
-    [({"failed": True}, "failed"), ({"stopped": True}, "stopped"), ({"finish_reason": "length"}, "longest length")],
+    [
+        ({"failed": True}, "failed"),
+        ({"stopped": True}, "stopped"),
+        ({"finish_reason": "length"}, "longest length"),
+        ({"finish_reason": "content_filter"}, "model's filter"),
+        ({"flagged": "instructions"}, "gives the instructions away"),
+    ],
 )
-def test_a_reply_that_is_not_whole_is_marked(sam: Client, new_chat: NewChat, metadata: dict, mark: str) -> None:
+def test_a_reply_that_staff_should_look_at_is_marked(sam: Client, new_chat: NewChat, metadata: dict, mark: str) -> None:
     chat = new_chat("Hello?", "Good")
     Message.objects.for_tenant(chat.tenant_id).filter(chat=chat, sequence=2).update(metadata=metadata)
     assert re.search(f"the agent [^.]*{mark}", text(sam.get(page_of(chat)).content.decode()))

@@ -41,11 +41,11 @@ def test_it_sets_limits_credits_and_model() -> None:
     create(
         "Acme",
         *("--rest-per-minute", "1", "--ws-messages-per-second", "2", "--ws-connections", "3"),
-        *("--message-limit", "4", "--credits", "5", "--model", "builtin"),
+        *("--message-limit", "4", "--credits", "5", "--model", "anthropic:x"),
     )
     tenant = Tenant.objects.get(name="Acme")
     assert (tenant.rest_per_minute, tenant.ws_messages_per_second, tenant.ws_connections) == (1, 2, 3)
-    assert (tenant.message_limit, tenant.account.balance, tenant.model) == (4, 5, "builtin")
+    assert (tenant.message_limit, tenant.account.balance, tenant.model) == (4, 5, "anthropic:x")
 
 
 def test_without_options_the_defaults_hold_and_nothing_is_metered() -> None:

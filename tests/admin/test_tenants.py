@@ -76,6 +76,37 @@ def test_a_model_that_answers_is_saved(olga: Client, acme: Actor) -> None:
     assert acme.tenant.model == "builtin"
 
 
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("https://169.254.169.254/v1", "is not on the public internet"),
+        ("http://models.example.com/v1", "must begin with https://"),
+        ("https://models.example.com/v1?x=1", "must end with its path"),
+    ],
+)
+def test_an_address_that_this_server_may_not_ask_for_a_tenant_is_refused(
+    olga: Client, acme: Actor, address: str, why: str
+) -> None:
+    response = change(olga, acme, model="openai:x", model_base_url=address)
+    [error] = response.context["adminform"].form.errors["model_base_url"]
+    assert address in error
+    assert why in error
+
+
+def test_an_address_needs_a_model_that_is_asked_there(olga: Client, acme: Actor) -> None:
+    response = change(olga, acme, model_base_url="https://models.example.com/v1")
+    assert "Name the model" in str(response.context["adminform"].form.errors["model"])
+    change(olga, acme, model="anthropic:x", model_base_url="https://models.example.com/v1")
+    acme.tenant.refresh_from_db()
+    assert (acme.tenant.model, acme.tenant.model_base_url) == ("anthropic:x", "https://models.example.com/v1")
+
+
+def test_a_key_that_can_be_none_is_refused_and_not_shown(olga: Client, acme: Actor) -> None:
+    response = change(olga, acme, new_model_api_key="sk canary")
+    assert "without spaces" in str(response.context["adminform"].form.errors["new_model_api_key"])
+    assert "canary" not in response.content.decode()
+
+
 def test_origins_are_a_list_one_a_line(olga: Client, acme: Actor) -> None:
     change(olga, acme, allowed_origins="https://a.example\r\nhttp://b.example:8080\r\n")
     acme.tenant.refresh_from_db()

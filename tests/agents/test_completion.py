@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from agents.completion import Completion
 from agents.contract import Usage
+from agents.openai_compatible import Completion
 
 #: As OpenAI's API sends it (ids shortened), with what other servers add: comments, CRLF, reasoning, a null delta.
 RECORDED = (

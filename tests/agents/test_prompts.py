@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from agents.contract import Passage, Request, Turn
-from agents.prompts import ARTICLES, INSTRUCTIONS, chat_messages, system_text
+from agents.openai_compatible import chat_messages
+from agents.prompts import ARTICLES, FRAME, INSTRUCTIONS, system_text
 
 PASSAGE = Passage("id-of-the-article", "Lamps", 'A "lamp"\nneeds a bulb.', 0.5)
 
@@ -45,3 +46,10 @@ def test_what_people_say_is_never_in_the_system_message() -> None:
     )
     assert "question" not in system_text(request).replace(ARTICLES, "")
     assert "said before" not in system_text(request)
+
+
+def test_the_canary_stands_behind_the_instructions_and_nowhere_else() -> None:
+    request = Request("a question", instructions="Be kind.", canary="mark-1", passages=(PASSAGE,))
+    instructions, frame, *_ = system_text(request).split("\n\n")
+    assert (instructions, frame) == ("Be kind.", FRAME.format(canary="mark-1"))
+    assert system_text(request).count("mark-1") == 1

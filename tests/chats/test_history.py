@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
-
-from chats import history
 from chats.changes import change_chat
+from chats.chats import do_create_chat
 from chats.history import prepare
-from chats.models import Chat, Reply
+from chats.models import Chat, Message, Reply
 from chats.people import post_person_reply
 from chats.posting import Posted
 from tenants.models import Tenant
@@ -63,11 +61,36 @@ def test_what_a_person_said_stands_where_they_said_it(post: Post, chat: Chat) ->
     assert said_before(post("q2"))[-1] == ("assistant", "Sam here")
 
 
-def test_the_oldest_is_left_out_where_there_is_no_room(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history, "MOST_CHARACTERS", 6)
+def test_the_oldest_is_left_out_where_there_is_no_room(post: Post, chat: Chat) -> None:
     for number in (1, 2, 3):
         finish(post(f"q{number}"), f"a{number}")
-    assert said_before(post("q4")) == [("assistant", "a2"), ("user", "q3"), ("assistant", "a3")]
+    Tenant.objects.filter(id=chat.tenant_id).update(history_max_tokens=17)  # a turn of these is 5
+    assert said_before(post("q4")) == [("user", "q3"), ("assistant", "a3")]
+
+
+def test_only_what_was_said_in_this_chat_is_told(post: Post, chat: Chat) -> None:
+    """Titles, metadata, marks and reasons are for staff and clients."""
+    finish(post("q1", metadata={"plan": "canary-1"}), "a1", metadata={"model": "canary-2"})
+    finish(post("q2"), "", state=Reply.State.FAILED)
+    change_chat(tenant_id=chat.tenant_id, chat_id=chat.id, status=Chat.Status.ESCALATED, title="canary-3")
+    Chat.objects.for_tenant(chat.tenant_id).filter(id=chat.id).update(escalation_reason="canary-4")
+    post_person_reply(tenant_id=chat.tenant_id, chat_id=chat.id, content="Sam here", author_name="canary-5")
+    change_chat(tenant_id=chat.tenant_id, chat_id=chat.id, status=Chat.Status.ACTIVE)
+    other = do_create_chat(tenant_id=chat.tenant_id, user_id=chat.user.external_id, metadata={})
+    Message.objects.create(
+        tenant_id=chat.tenant_id, chat=other, sequence=1, role=Message.Role.USER, user=chat.user, content="canary-6"
+    )
+    posted = post("q3")
+    assert said_before(posted) == [
+        ("user", "q1"),
+        ("assistant", "a1"),
+        ("user", "q2"),
+        ("assistant", "Sam here"),
+    ]
+    assert posted.reply is not None
+    prepared = prepare(tenant_id=chat.tenant_id, reply_id=posted.reply.id)
+    assert prepared is not None
+    assert "canary-" not in repr(prepared.request)
 
 
 def test_the_tenants_policy_comes_with_the_question(post: Post, chat: Chat) -> None:

@@ -71,13 +71,19 @@ def test_a_good_configuration_passes(found: Found) -> None:
         ("lexicon.E010", "LEASE_SECONDS", {"LEASE_SECONDS": 3600.0}),
         ("lexicon.E010", "LEASE_SECONDS", {"LEASE_SECONDS": float("nan")}),
         ("lexicon.E011", "AGENT_MODEL", {"AGENT_MODEL": "llama"}),
+        ("lexicon.E011", "AGENT_FALLBACK_MODEL", {"AGENT_FALLBACK_MODEL": "llama"}),
         ("lexicon.E012", "OPENAI_API_KEY", {"AGENT_MODEL": "openai:gpt-5"}),
+        ("lexicon.E012", "ANTHROPIC_API_KEY", {"AGENT_MODEL": "anthropic:claude-x"}),
+        ("lexicon.E012", "AGENT_FALLBACK_MODEL", {"AGENT_FALLBACK_MODEL": "anthropic:claude-x"}),
         ("lexicon.E013", "10.0.0.300", {"TRUSTED_PROXIES": ["10.0.0.300"]}),
         ("lexicon.E013", "10.0.0.5/24", {"TRUSTED_PROXIES": ["10.0.0.5/24"]}),
         ("lexicon.W014", "TRUSTED_PROXIES", {"TRUSTED_PROXIES": ["*"]}),
         ("lexicon.E015", "DATABASE_URL", {"DATABASES": {"default": MYSQL}}),
         ("lexicon.E017", "OPENAI_BASE_URL", {"OPENAI_BASE_URL": "localhost:11434"}),
+        ("lexicon.E017", "ANTHROPIC_BASE_URL", {"ANTHROPIC_BASE_URL": "anthropic"}),
         ("lexicon.E018", "MODEL_GAP_SECONDS", {"MODEL_GAP_SECONDS": 0.0}),
+        ("lexicon.E019", "OPENAI_API_KEY", {"OPENAI_API_KEY": "two words"}),
+        ("lexicon.E020", "MODEL_RETRIES", {"MODEL_RETRIES": -1}),
     ],
 )
 def test_a_bad_configuration_is_named_with_what_to_do(
@@ -105,6 +111,7 @@ def test_a_bad_configuration_is_named_with_what_to_do(
         {"REDIS_URL": "", "WEB_CONCURRENCY": 1},
         {"AGENT_MODEL": "openai:llama3", "OPENAI_BASE_URL": "http://localhost:11434/v1"},
         {"AGENT_MODEL": "openai:gpt-5", "OPENAI_API_KEY": "a-key"},
+        {"AGENT_MODEL": "anthropic:claude-x", "ANTHROPIC_API_KEY": "a-key", "AGENT_FALLBACK_MODEL": "builtin"},
     ],
 )
 def test_a_configuration_that_works_passes(found: Found, changes: dict[str, object]) -> None:

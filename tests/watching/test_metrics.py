@@ -70,7 +70,7 @@ async def test_a_reply_is_counted_once_with_its_tokens(watched: Server, acme: An
             lexicon_replies_total_state_done=1,
             lexicon_tokens_total_direction_input=7,
             lexicon_tokens_total_direction_output=3,
-            lexicon_first_token_seconds_count=1,
+            lexicon_first_token_seconds_count_backend_openai=1,
             lexicon_reply_seconds_count=1,
             lexicon_connections=1,
             lexicon_replies_running=0,

@@ -110,8 +110,9 @@ async def test_message_stream_ended(acme: Actor) -> None:
     )
     stored = history(acme, chat_id)[1]
     assert event["metadata"] == stored["metadata"]
-    assert set(event["metadata"]) == {"model", "tokens_used"}
-    assert isinstance(event["metadata"]["tokens_used"], int)
+    counts = {"tokens_used", "input_tokens", "output_tokens", "first_token_ms", "total_ms"}
+    assert set(event["metadata"]) == {"model", *counts}
+    assert all(isinstance(event["metadata"][name], int) for name in counts)
 
 
 async def test_ids_are_uuids_in_their_usual_form(acme: Actor) -> None:

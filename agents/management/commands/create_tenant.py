@@ -39,7 +39,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("name", help="what the tenant is called in the admin")
         parser.add_argument("--json", action="store_true", help="print one JSON object, as the last line")
-        parser.add_argument("--model", default="", help="builtin, openai:<model>; without it what AGENT_MODEL says")
+        parser.add_argument(
+            "--model", default="", help="builtin, openai:<model> or anthropic:<model>; without it what AGENT_MODEL says"
+        )
         for name, meaning in LIMITS.items():
             parser.add_argument("--" + name.replace("_", "-"), type=positive, metavar="N", help=meaning)
 

@@ -1,0 +1,87 @@
+"""What does a model say over one connection, and how does that go wrong?"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable
+
+import aiohttp
+
+from agents.answer import Answer
+from agents.contract import AgentFailure
+from agents.patience import Patience
+from agents.retries import PASSING, Failed, read_retry_after
+
+#: How long the rest of a finished reply may take, in seconds: its usage, and the end of the body, after which
+#: the connection can serve another reply. A server that keeps the body open delays a reply's end by so much.
+REST_SECONDS = 0.5
+#: What a wrong base URL often answers with status 200.
+_NOT_A_STREAM = ("text/html", "application/json")
+
+
+class Hearing:
+    """One answer that is being listened to."""
+
+    def __init__(self, answer: Answer, patience: Patience) -> None:
+        self.answer = answer
+        #: What it said first; "" until then, and where it ended without a word.
+        self.first_words = ""
+        self._patience = patience
+        self._response: aiohttp.ClientResponse | None = None
+
+    async def begin(self, asking: Awaitable[aiohttp.ClientResponse]) -> None:
+        """Ask, and read to the first words. Raises AgentFailure; a Failed one where asking again may help."""
+        self._response = response = await self._patience.wait(asking)
+        _check_answer(response)
+        self._patience.watch(response.close)
+        while self.answer.finish_reason is None and not self.first_words:
+            self.first_words = await self.more()
+        if self.first_words:
+            self._patience.spoke()
+
+    async def more(self) -> str:
+        """What the model says next; "" where that was not a word. Raises AgentFailure."""
+        answer = self.answer
+        if answer.failure:
+            raise Failed(answer.failure, reason="stream", passes=answer.failure_is_passing)
+        assert self._response is not None
+        try:
+            chunk = await self._response.content.readany()
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._patience.disconnected(error) from None
+        if not chunk:
+            raise self._patience.disconnected()
+        events = answer.events
+        text = answer.feed(chunk)
+        if answer.events > events:
+            self._patience.renew()
+        return text
+
+    async def read_rest(self) -> None:
+        """Read what follows the end, where it comes soon."""
+        self._patience.rest()
+        assert self._response is not None
+        with contextlib.suppress(TimeoutError, aiohttp.ClientError, OSError):
+            async with asyncio.timeout(REST_SECONDS):
+                while chunk := await self._response.content.readany():
+                    self.answer.feed(chunk)
+
+    def close(self) -> None:
+        """Listen no more: the connection is closed, unless the answer was read to its end."""
+        self._patience.rest()
+        if self._response is not None:
+            self._response.close()
+
+
+def _check_answer(response: aiohttp.ClientResponse) -> None:
+    if response.status != 200:
+        raise Failed(
+            f"it answered with status {response.status}",
+            reason="status",
+            passes=response.status in PASSING,
+            status=response.status,
+            after=read_retry_after(response.headers.get("Retry-After")),
+        )
+    if response.content_type in _NOT_A_STREAM:
+        raise AgentFailure(f"it answered with {response.content_type}, not with a stream of events")
