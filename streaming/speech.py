@@ -9,7 +9,9 @@ from typing import Any
 from django.conf import settings
 
 from agents.catalog import agent_for
-from agents.contract import Agent, End, Escalate, Request, Source, Text, Usage
+from agents.contract import Agent, End, Escalate, NoAnswer, Request, Source, Text, Usage
+from agents.phrases import SAY
+from agents.rules import escalation_by_failure, who_answers
 from chats.ending import Outcome
 from chats.history import Prepared
 from chats.models import Reply
@@ -28,6 +30,9 @@ class Speech:
         self._usage: Usage | None = None
         self._finish_reason = "stop"
         self._escalate: str | None = None
+        self._answered = True
+        #: How many characters it may still say.
+        self._room = 0
         self._sources: list[Source] = []
 
     @tracing.spanned("model call")
@@ -36,10 +41,10 @@ class Speech:
 
         Raises what the agent raises.
         """
-        self._agent = agent_for(prepared.model)
+        self._agent = agent_for(who_answers(prepared.model, prepared.request))
         tracing.describe(model=self._agent.model)
         self._request = prepared.request
-        room = prepared.reply_max_characters
+        self._room = prepared.reply_max_characters
         asked, spoke = time.monotonic(), False
         async with aclosing(self._agent.reply(prepared.request)) as events:
             async for event in events:
@@ -48,10 +53,7 @@ class Speech:
                         if not spoke:
                             metrics.FIRST_TOKEN_SECONDS.observe(time.monotonic() - asked)
                             spoke = True
-                        pump.add(text[:room])
-                        room -= len(text)
-                        if room < 0:
-                            self._finish_reason = "length"
+                        if not self._say(text, pump):
                             return
                     case Source():
                         self._sources.append(event)
@@ -59,9 +61,21 @@ class Speech:
                         self._usage = event
                     case Escalate(reason):
                         self._escalate = reason
+                    case NoAnswer():
+                        self._answered = False
                     case End(finish_reason):
                         self._finish_reason = finish_reason
-                        return
+                        break
+        if self._escalate is not None:
+            self._say(_farewell(spoke, prepared.request.policy.away_message), pump)
+
+    def _say(self, text: str, pump: Pump) -> bool:
+        """Give the text to the pump; whether there was room for all of it."""
+        pump.add(text[: self._room])
+        self._room -= len(text)
+        if self._room < 0:
+            self._finish_reason = "length"
+        return self._room >= 0
 
     @property
     def is_silent(self) -> bool:
@@ -77,11 +91,13 @@ class Speech:
             "model": self._agent.model if self._agent else settings.AGENT_MODEL,
             "tokens_used": tokens,
         }
-        escalate = self._escalate if state == Reply.State.DONE else None
+        escalate = self._escalate_after(state)
         if self._finish_reason != "stop":
             metadata["finish_reason"] = self._finish_reason
         if state != Reply.State.DONE:
             metadata[str(state)] = True
+        if not self._answered:
+            metadata["answered"] = False
         if escalate is not None:
             metadata["escalated"] = True
         if self._sources:
@@ -89,8 +105,16 @@ class Speech:
         # CONTRACT, guarantee 8: a reply that failed before its first token costs nothing.
         free = state == Reply.State.FAILED and not content
         if free:
-            return Outcome(state, content, metadata)
+            return Outcome(state, content, metadata, escalate=escalate)
         return Outcome(state, content, metadata, cost=tokens, escalate=escalate, usage=usage)
+
+    def _escalate_after(self, state: str) -> str | None:
+        """Why a person should take over once the reply has ended in this state: not where it was stopped."""
+        if state == Reply.State.STOPPED or self._request is None:
+            return None
+        if self._escalate is None and state == Reply.State.FAILED:
+            return escalation_by_failure(self._request)
+        return self._escalate
 
     def _usage_of(self, content: str) -> Usage:
         if self._usage is not None:
@@ -98,6 +122,15 @@ class Speech:
         if self._agent is None or self._request is None:
             return Usage(0, 0)
         return self._agent.estimate(self._request, content)
+
+
+def _farewell(spoke: bool, away_message: str) -> str:
+    """What is said at the end of a reply that calls a person, whoever's it is."""
+    parts = [] if spoke else [SAY["hand_over"]]
+    if away_message:
+        parts.append(away_message)
+    text = "\n\n".join(parts)
+    return f"\n\n{text}" if spoke and text else text
 
 
 def _source(source: Source) -> dict[str, str]:
