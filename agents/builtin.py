@@ -108,12 +108,14 @@ def _look_up(request: Request, recent: Sequence[Turn]) -> _Answer:
         return _again(request, meant, [p for p in passages if p.title not in recall.titles_quoted(answers)], answers)
     if not passages:
         return _unknown(request, "unknown")
-    if two := quoting.answers_of_two(request.question, passages):
+    if two := quoting.answers_of_two(request.question, request.passages, request.policy.answer_threshold):
         return _quote(two)
     # At most once for a question: not after asking back in vain.
     if quoting.tie(passages) and not replies and not (recent and recall.asked_back(recent[-1].content)):
         return _Answer(SAY["which"].format(first=passages[0].title, second=passages[1].title))
-    return _quote([(passages[0], meant)])
+    said = recent[-1].content if recent else ""
+    text = quoting.quote(passages[0], meant, own=request.question, said=said)
+    return _Answer(text, passages=(passages[0],))
 
 
 def _apologise(request: Request) -> _Answer:

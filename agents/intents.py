@@ -82,8 +82,8 @@ def questions_of(message: str) -> list[str]:
 
 
 def leans(sentence: str) -> bool:
-    """Whether a sentence of an article points back at the one before it: "It takes a day.", "In that case …"."""
-    return bool(_POINTERS & set(words(sentence)[:3]))
+    """Whether a sentence of an article makes sense only after the one before it: "It takes a day."."""
+    return _LEANING.match(plain(sentence)) is not None
 
 
 def bare(text: str) -> str:
@@ -146,6 +146,7 @@ _ANGER = _somewhere("anger")
 _FRUSTRATION = _somewhere("frustration")
 _FOLLOW_UP = re.compile(_any_of(ENGLISH.known["follow_up"]))
 _POINTERS = frozenset(ENGLISH.known["pointers"])
+_LEANING = re.compile(_any_of(ENGLISH.known["leaning"]))
 _FILLERS = re.compile(
     r"(?<!\S)" + _any_of(chain.from_iterable(ENGLISH.known[name] for name in ("fillers", "greeting", "thanks")))
 )

@@ -26,14 +26,21 @@ def known(passages: Sequence[Passage], threshold: float) -> list[Passage]:
     return sorted((p for p in passages if p.score >= threshold), key=lambda passage: -passage.score)
 
 
-def answers_of_two(question: str, passages: Sequence[Passage]) -> list[tuple[Passage, str]]:
-    """Where a message asks two things that two of the passages answer: each with its question. Else nothing."""
+def answers_of_two(question: str, passages: Sequence[Passage], threshold: float) -> list[tuple[Passage, str]]:
+    """Where a message asks two things that two of the passages answer: each with its question. Else nothing.
+
+    Half of a question can score half of it: so much is enough for one of the two.
+    """
     parts = [part for part in questions_of(question) if terms(part)]
+    passages = known(passages, threshold / 2)
     if len(parts) != 2 or len(passages) < 2:
         return []
     found = [max(passages, key=lambda passage: (_fit(passage, part), passage.score)) for part in parts]
-    (first, second), (one, other) = found, parts
+    first, second = found
+    one, other = parts
     # One that answers both alike answers alone.
+    if max(first.score, second.score) < threshold:
+        return []
     if _fit(first, one) <= _fit(second, one) or _fit(second, other) <= _fit(first, other):
         return []
     return [(first, one), (second, other)]
@@ -47,14 +54,22 @@ def tie(passages: Sequence[Passage]) -> bool:
     return second.score >= TIE * first.score and set(terms(first.title)) != set(terms(second.title))
 
 
-def quote(passage: Passage, question: str) -> str:
-    """What of the passage answers the question, and where it is from."""
-    about = set(terms(passage.title))
-    wanted = [term for term in terms(question) if term not in about] or terms(question)
-    text = answering(
-        passage.text, dict.fromkeys(wanted, 1.0), brief=BRIEF_CHARACTERS, longest=QUOTE_CHARACTERS, leans=leans
-    )
+def quote(passage: Passage, question: str, *, own: str = "", said: str = "") -> str:
+    """What of the passage answers the question, and where it is from.
+
+    `own` is what the user wrote now, where `question` holds more. What was `said` before begins where that is answered.
+    """
+    text = _trim(passage, question, BRIEF_CHARACTERS)
+    if own and text in said:
+        text = text[max(0, text.find(_trim(passage, own, 0))) :]
     return f"{text}\n\n{SAY['source'].format(title=passage.title)}"
+
+
+def _trim(passage: Passage, question: str, brief: int) -> str:
+    about = set(terms(passage.title))
+    # What the title says, all of the article is about.
+    wanted = dict.fromkeys([term for term in terms(question) if term not in about] or terms(question), 1.0)
+    return answering(passage.text, wanted, brief=brief, longest=QUOTE_CHARACTERS, leans=leans)
 
 
 def _fit(passage: Passage, question: str) -> int:

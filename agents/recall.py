@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from agents.contract import Turn
 from agents.intents import bare, intent, is_follow_up, picked
@@ -67,17 +68,17 @@ def since_handed_over(history: Sequence[Turn]) -> Sequence[Turn]:
 
 def answers_before(question: str, history: Sequence[Turn]) -> list[str]:
     """What the agent replied when it was asked the same before, asking back included; oldest first."""
-    same = bare(question)
-    if not same:
-        return []
-    meant = bare(search_question(question, history))
-    return [
-        reply.content
-        for index, (turn, reply) in enumerate(zip(history, history[1:], strict=False))
-        if (turn.role, reply.role) == ("user", "assistant")
-        and bare(turn.content) == same
-        and bare(search_question(turn.content, history[:index])) == meant
-    ]
+    same, meant = bare(question), bare(search_question(question, history))
+    replies = []
+    for index, (turn, reply) in enumerate(pairwise(history)):
+        if (turn.role, reply.role) != ("user", "assistant"):
+            continue
+        # Who takes up what was offered goes on with the question that it was offered to.
+        at = index if chosen(turn.content, history[:index]) is None else index - 2
+        asked = history[at].content
+        if same and bare(asked) == same and bare(search_question(asked, history[:at])) == meant:
+            replies.append(reply.content)
+    return replies
 
 
 def asked_back(reply: str) -> bool:
