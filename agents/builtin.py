@@ -136,7 +136,8 @@ def _again(request: Request, meant: str, others: Sequence[Passage], answers: Seq
 
 def _unknown(request: Request, say: str) -> _Answer:
     """There is no answer; a person should give one, where this has gone on for long enough."""
-    if (reason := escalation_by_failure(request)) is not None:
+    reason = escalation_by_failure(unanswered=request.unanswered, after=request.policy.escalation_after)
+    if reason is not None:
         return replace(_hand_over("could_not_help", reason), unknown=True)
     return _Answer(f"{SAY[say]} {SAY['offer']}", unknown=True)
 

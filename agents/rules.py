@@ -24,10 +24,13 @@ def who_answers(model: str, request: Request) -> str:
     return model if keyword_in(request) is None else HANDS_OVER
 
 
-def escalation_by_failure(request: Request) -> str | None:
-    """Why a person should take over once this reply holds no answer either; None where it may go on for a while."""
-    empty = request.unanswered + 1
-    if 0 < request.policy.escalation_after <= empty:
+def escalation_by_failure(*, unanswered: int, after: int) -> str | None:
+    """Why a person should take over where a reply failed or holds no answer, and `unanswered` did right before it.
+
+    `after` is the tenant's `escalation_after`. None where the agent goes on.
+    """
+    empty = unanswered + 1
+    if 0 < after <= empty:
         return f"{empty} {'replies in a row' if empty > 1 else 'reply'} without an answer."
     return None
 

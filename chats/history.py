@@ -34,7 +34,7 @@ def prepare(*, tenant_id: uuid.UUID, reply_id: uuid.UUID) -> Prepared | None:
     if reply is None:
         return None
     tenant = reply.tenant
-    latest = _latest(reply.question)
+    latest = read_latest(reply.question)
     history = _turns(reply.question, latest)
     question = reply.question.content
     return Prepared(
@@ -51,19 +51,19 @@ def prepare(*, tenant_id: uuid.UUID, reply_id: uuid.UUID) -> Prepared | None:
                 escalation_after=tenant.escalation_after,
                 away_message=tenant.away_message if tenant.away_message and not is_somebody_there() else "",
             ),
-            unanswered=_unanswered(latest),
+            unanswered=count_unanswered(latest),
         ),
         reply_max_characters=tenant.reply_max_characters,
     )
 
 
-def _latest(question: Message) -> list[Message]:
+def read_latest(question: Message) -> list[Message]:
     """The latest messages of the question's chat, oldest first."""
     messages = Message.objects.for_tenant(question.tenant_id).filter(chat_id=question.chat_id)
     return list(messages.order_by("-sequence")[:LATEST])[::-1]
 
 
-def _unanswered(latest: list[Message]) -> int:
+def count_unanswered(latest: list[Message]) -> int:
     """How many of the latest replies held no answer or failed, back to one that did neither.
 
     A person's reply ends the count, and so does one that handed the chat to a person: that is settled.

@@ -113,7 +113,8 @@ class Speech:
         if state == Reply.State.STOPPED or self._request is None:
             return None
         if self._escalate is None and state == Reply.State.FAILED:
-            return escalation_by_failure(self._request)
+            request = self._request
+            return escalation_by_failure(unanswered=request.unanswered, after=request.policy.escalation_after)
         return self._escalate
 
     def _usage_of(self, content: str) -> Usage:

@@ -8,8 +8,8 @@ from agents.contract import Policy, Request
 from agents.rules import HANDS_OVER, escalation_by_failure, keyword_in, who_answers
 
 
-def request(question: str, *keywords: str, **fields: int) -> Request:
-    return Request(question, policy=Policy(escalation_keywords=keywords), **fields)
+def request(question: str, *keywords: str) -> Request:
+    return Request(question, policy=Policy(escalation_keywords=keywords))
 
 
 @pytest.mark.parametrize(
@@ -53,9 +53,8 @@ def test_the_longest_message_is_searched_like_any_other() -> None:
 
 @pytest.mark.parametrize(("unanswered", "full"), [(0, False), (1, False), (2, True), (3, True)])
 def test_the_third_reply_without_an_answer_is_one_too_many(unanswered: int, full: bool) -> None:
-    assert bool(escalation_by_failure(request("hello", unanswered=unanswered))) is full
+    assert bool(escalation_by_failure(unanswered=unanswered, after=3)) is full
 
 
 def test_a_tenant_may_never_give_up() -> None:
-    never = Request("hello", policy=Policy(escalation_after=0), unanswered=99)
-    assert escalation_by_failure(never) is None
+    assert escalation_by_failure(unanswered=99, after=0) is None
