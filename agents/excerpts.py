@@ -24,9 +24,7 @@ def excerpt(text: str, wanted: Mapping[str, float], *, longest: int) -> str:
     return best if len(best) <= longest else _around_best_sentence(best, wanted, longest)
 
 
-def answering(
-    text: str, wanted: Mapping[str, float], *, brief: int, longest: int, leans: Callable[[str], bool]
-) -> str:
+def answering(text: str, wanted: Mapping[str, float], *, brief: int, longest: int, leans: Callable[[str], bool]) -> str:
     """The fewest whole sentences of `text`, one after the other, that hold all the wanted terms it has.
 
     A text of at most `brief` characters stays whole, and what is trimmed grows to that; nothing is longer than

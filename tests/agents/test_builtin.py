@@ -211,9 +211,7 @@ async def test_two_questions_are_answered_by_two_articles_and_both_are_named() -
     events = await events_of("When are you open and which bulb does a lamp need?", HOURS, LAMPS)
     assert [event.title for event in events if isinstance(event, Source)] == ["Business hours", "Lamps"]
     reply = "".join(event.text for event in events if isinstance(event, Text))
-    assert reply == (
-        f"{HOURS.text}\n\nFrom our article “Business hours”.\n\n{LAMPS.text}\n\nFrom our article “Lamps”."
-    )
+    assert reply == (f"{HOURS.text}\n\nFrom our article “Business hours”.\n\n{LAMPS.text}\n\nFrom our article “Lamps”.")
 
 
 async def test_two_questions_that_one_article_answers_are_answered_by_it() -> None:
@@ -376,7 +374,9 @@ async def test_an_answer_calls_nobody_however_many_there_were_without() -> None:
 
 
 async def test_a_keyword_of_the_tenants_calls_a_person_whatever_else_is_said() -> None:
-    events = await events_of("Hi, which lamp? I will call my lawyer!", LAMPS, policy=Policy(escalation_keywords=("lawyer",)))
+    events = await events_of(
+        "Hi, which lamp? I will call my lawyer!", LAMPS, policy=Policy(escalation_keywords=("lawyer",))
+    )
     assert "".join(event.text for event in events if isinstance(event, Text)) == SAY["hand_over"]
     [escalate] = [event for event in events if isinstance(event, Escalate)]
     assert "“lawyer”" in escalate.reason
