@@ -23,6 +23,10 @@ FOLLOW_UP_TERMS = 2
 POINTING_TERMS = 1
 #: How far before a phrase its denial is looked for: longer than any, and short enough for a message of any length.
 NOT_WANTED_CHARACTERS = 40
+#: A longer message is judged by so many characters of its beginning and of its end: nobody waits for a look at all of it.
+JUDGED_CHARACTERS = 1000
+#: Nobody asks a follow-up, or repeats a question in other words, that is longer than this, in characters.
+SHORT_CHARACTERS = 500
 #: Fewer capitals are a name or an abbreviation, and no shouting.
 SHOUTED_WORDS = 3
 
@@ -36,6 +40,7 @@ def intent(question: str, history: Sequence[Turn]) -> Intent:
 
     "no" declines the offer of a person, "noted" says nothing else either; "anger" is frustration in its strong form.
     """
+    question = _judged(question)
     said = plain(question)
     if _wants_person(said):
         return "person"
@@ -57,6 +62,8 @@ def intent(question: str, history: Sequence[Turn]) -> Intent:
 
 def is_follow_up(question: str) -> bool:
     """Whether a question only makes sense after the one before it: "And on Sunday?", "How much is it?"."""
+    if len(question) > SHORT_CHARACTERS:
+        return False
     own = len(set(terms(question)))
     if _FOLLOW_UP.match(plain(question)):
         return own <= FOLLOW_UP_TERMS
@@ -65,7 +72,7 @@ def is_follow_up(question: str) -> bool:
 
 def picked(answer: str) -> tuple[int, ...] | None:
     """Which of two things the answer takes up by their place, (0,), (1,), (0, 1) or (); None where it says no such."""
-    said = plain(answer)
+    said = plain(_judged(answer))
     if said.count(" ") > SMALL_TALK_WORDS:
         return None
     return next((places for places, pattern in _PICKS.items() if pattern.fullmatch(said)), None)
@@ -74,7 +81,7 @@ def picked(answer: str) -> tuple[int, ...] | None:
 def questions_of(message: str) -> list[str]:
     """The questions that a message asks, one after the other and without their marks; one in one sentence, mostly."""
     found = []
-    for sentence in _SENTENCES.split(message):
+    for sentence in _SENTENCES.split(_judged(message)):
         parts = _JOINED.split(plain(sentence))
         if sentence.rstrip().endswith("?") or _OPENER.match(parts[0]):
             found += parts
@@ -88,12 +95,18 @@ def leans(sentence: str) -> bool:
 
 def bare(text: str) -> str:
     """The words of a text without those that change nothing, to tell whether two questions are the same."""
-    return _FILLERS.sub("", plain(text))
+    return _FILLERS.sub("", plain(text)) if len(text) <= SHORT_CHARACTERS else plain(text)
 
 
 def plain(text: str) -> str:
     """The words of a text, each with a space after it, and without apostrophes, as many people type."""
     return "".join(word + " " for word in words(re.sub("['’]", "", text)))
+
+
+def _judged(message: str) -> str:
+    if len(message) <= 2 * JUDGED_CHARACTERS:
+        return message
+    return f"{message[:JUDGED_CHARACTERS]}\n{message[-JUDGED_CHARACTERS:]}"
 
 
 def _wants_person(said: str) -> bool:

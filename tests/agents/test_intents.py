@@ -280,6 +280,10 @@ def test_the_longest_message_is_understood_like_any_other(message: str) -> None:
     assert intent(message, ()) == "question"
 
 
+def test_what_is_wanted_at_the_end_of_a_long_message_is_heard() -> None:
+    assert intent("My parcel is late. " * 1000 + "I want to talk to a human.", ()) == "person"
+
+
 @pytest.mark.parametrize(
     "question",
     [
