@@ -149,6 +149,11 @@ The driver was an idiot
 you do not answer the phone
 My shop is ridiculous, can you fix the chair?
 THANK YOU, BUT WHERE IS IT
+The screw you sent does not fit
+The lid does not shut up there
+Thank you Dick, and how long does it take?
+What if you don't get it repaired?
+What can I do if you don't understand the manual
 LED LAMP E27!
 What does AI mean?
 ???
@@ -167,8 +172,11 @@ you are wasting my time
 Stop repeating yourself
 you keep saying the same
 You just keep repeating yourself
-You don't understand, I sent it back
+You don't understand what I said
 you do not even listen
+you don't get it
+Screw you!
+shut up
 You can't even help me
 you are not answering my question
 what a waste of time
@@ -194,7 +202,6 @@ I AM STILL WAITING FOR MY MONEY!!
 ANGER = """
 Fuck you
 go fuck yourself
-Screw you!
 piss off, all of you
 Go to hell
 STFU
