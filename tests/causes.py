@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from agents.phrases import SAY
@@ -15,22 +15,24 @@ class Cause:
 
     messages: tuple[str, ...]
     #: The tenant's policy.
-    policy: dict[str, Any] = field(default_factory=lambda: {"model": "builtin"})
+    policy: dict[str, Any]
     #: How the reason begins that staff read.
-    reason: str = ""
+    reason: str
     #: What the reply that hands over ends with; None where it failed, without a word.
     says: str | None = SAY["hand_over"]
 
 
-NEVER = {"model": "builtin", "escalation_after": 0}
+BUILTIN = {"model": "builtin"}
 
 #: Each cause, as `script` tells a scripted model what to do.
 CAUSES: dict[str, Callable[[Callable[..., str]], Cause]] = {
-    "asking": lambda script: Cause(("I want to talk to a person, please.",), NEVER, "The user asked for a person."),
-    "frustration": lambda script: Cause(("WTF", "You are useless"), NEVER, "The user has lost patience"),
-    "anger": lambda script: Cause(("Fuck you",), NEVER, "The user is angry."),
-    "asking the same": lambda script: Cause(("Zebras?", "zebras", "ZEBRAS?"), NEVER, "The user asked the same"),
-    "no answer": lambda script: Cause(("Zebras?", "Lions?", "Tigers?"), reason="3 replies in a row"),
+    "asking": lambda script: Cause(("I want to talk to a person, please.",), BUILTIN, "The user asked for a person."),
+    "frustration": lambda script: Cause(("WTF", "You are useless"), BUILTIN, "The user has lost patience"),
+    "anger": lambda script: Cause(("Fuck you",), BUILTIN, "The user is angry."),
+    "asking the same": lambda script: Cause(("Zebras?", "zebras", "ZEBRAS?"), BUILTIN, "The user asked the same"),
+    "no answer": lambda script: Cause(
+        ("Zebras?", "Lions?", "Tigers?"), {**BUILTIN, "escalation_after": 3}, "3 replies in a row"
+    ),
     "a model that fails": lambda script: Cause(
         (script(fail="http-500"), script(fail="http-500")),
         {"model": "openai:test", "escalation_after": 2},

@@ -13,7 +13,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from agents.contract import Request
+from agents.contract import Policy, Request
 from chats import history
 from chats.changes import change_chat
 from chats.history import prepare
@@ -99,6 +99,11 @@ def test_when_the_tenant_gives_up_comes_with_the_question(post: Post, chat: Chat
     policy = request_of(post("q1")).policy
     assert (policy.answer_threshold, policy.escalation_after) == (0.7, 5)
     assert policy.escalation_keywords == ("lawyer", "legal action")
+
+
+def test_a_tenant_that_says_nothing_gives_up_as_an_agent_does_by_itself() -> None:
+    tenant, policy = Tenant(), Policy()
+    assert (tenant.answer_threshold, tenant.escalation_after) == (policy.answer_threshold, policy.escalation_after)
 
 
 # --- Replies without an answer ---
