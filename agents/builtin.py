@@ -105,7 +105,7 @@ def _look_up(request: Request, recent: Sequence[Turn]) -> _Answer:
         passages = [passage for passage in passages if passage.title in titles]
         return _quote([(passage, meant) for passage in passages]) if passages else _unknown(request, "unknown")
     if answers:
-        return _again(request, meant, [p for p in passages if p.title not in recall.titles_quoted(answers)], answers)
+        return _again(request, meant, passages, recall.titles_quoted(answers))
     if not passages:
         return _unknown(request, "unknown")
     if two := quoting.answers_of_two(request.question, request.passages, request.policy.answer_threshold):
@@ -125,13 +125,12 @@ def _apologise(request: Request) -> _Answer:
     return _Answer("\n\n".join([SAY["sorry"], *quotes, SAY["offer"]]), passages=tuple(passages))
 
 
-def _again(request: Request, meant: str, others: Sequence[Passage], answers: Sequence[str]) -> _Answer:
-    """The answer to a question that was asked before: never the same text once more."""
-    if not recall.titles_quoted(answers):
-        return _unknown(request, "still_unknown")
-    if others:
-        return _quote([(others[0], meant)], before=SAY["again"])
-    return _unknown(request, "nothing_more")
+def _again(request: Request, meant: str, passages: Sequence[Passage], quoted: set[str]) -> _Answer:
+    """The answer to a question that was asked before, from another article: never the same text once more."""
+    other = next((passage for passage in passages if passage.title not in quoted), None)
+    if other is not None:
+        return _quote([(other, meant)], before=SAY["again"] if quoted else "")
+    return _unknown(request, "nothing_more" if quoted else "still_unknown")
 
 
 def _unknown(request: Request, say: str) -> _Answer:

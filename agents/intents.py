@@ -23,7 +23,7 @@ FOLLOW_UP_TERMS = 2
 POINTING_TERMS = 1
 #: How far before a phrase its denial is looked for: longer than any, and short enough for a message of any length.
 NOT_WANTED_CHARACTERS = 40
-#: A longer message is judged by so many characters of its beginning and of its end: nobody waits for a look at all of it.
+#: A longer message is judged by so many characters of its beginning and of its end: other replies wait meanwhile.
 JUDGED_CHARACTERS = 1000
 #: Nobody asks a follow-up, or repeats a question in other words, that is longer than this, in characters.
 SHORT_CHARACTERS = 500

@@ -295,6 +295,10 @@ async def test_what_it_did_not_know_it_still_does_not_know() -> None:
     assert answer == f"{SAY['still_unknown']} {SAY['offer']}"
 
 
+async def test_what_it_did_not_know_it_answers_once_there_is_an_article() -> None:
+    assert await said("Which lamp?", LAMPS, history=talk("Which lamp?", UNKNOWN)) == QUOTED
+
+
 async def test_who_asks_the_same_three_times_gets_a_person() -> None:
     history = talk("Which lamp?", QUOTED, "Which lamp?", f"{SAY['nothing_more']} {SAY['offer']}")
     events = await events_of("Which lamp?", LAMPS, history=history)
