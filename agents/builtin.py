@@ -2,7 +2,7 @@
 
 It quotes the tenant's articles and says so, says plainly when they hold no answer, and knows when
 a person is wanted. Whatever an article or a message says is text to quote or to search for, never
-an instruction.
+an instruction; the tenant's instructions are for models, and it never reads them.
 """
 
 from __future__ import annotations
@@ -10,33 +10,31 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, replace
 
-from agents import phrases
-from agents.contract import End, Escalate, Event, Request, Source, Text, Turn, Usage
-from agents.excerpts import excerpt
-from agents.intents import intent, is_follow_up
-from agents.terms import terms
+from agents import quoting, recall
+from agents.contract import End, Escalate, Event, NoAnswer, Passage, Request, Source, Text, Turn, Usage
+from agents.intents import intent
+from agents.phrases import SAY
+from agents.rules import escalation_by_failure, keyword_in
 
-#: Longest quotation, in characters: about seventy words, which is what people read in a chat.
-QUOTE_CHARACTERS = 450
-#: Passages that score less are no answer. Chosen on the demo articles, between the questions that they answer
-#: and those that they do not (tests/agents/test_evaluation.py).
-KNOWN = 0.2
+#: So often the same is asked until a person should answer it.
+SAME_QUESTIONS = 3
 
 _WORD = re.compile(r"\s*\S+\s*")
 
 
-def search_question(question: str, history: Sequence[Turn]) -> str:
-    """The text to search for: the question, and where it is a follow-up, the question before it as well.
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What to say, and what it means."""
 
-    `history` holds the earlier turns of the chat, oldest first.
-    """
-    if is_follow_up(question):
-        asked = (turn.content for turn in reversed(history) if turn.role == "user")
-        for before in asked:
-            if intent(before, ()) == "question" and not is_follow_up(before):
-                return f"{before}\n{question}"
-    return question
+    text: str
+    #: What it quotes.
+    passages: tuple[Passage, ...] = ()
+    #: Whether it holds no answer to what was asked.
+    unknown: bool = False
+    #: Why a person should take over.
+    escalate: str | None = None
 
 
 class BuiltinAgent:
@@ -53,16 +51,18 @@ class BuiltinAgent:
 
     async def reply(self, request: Request) -> AsyncGenerator[Event, None]:
         """One reply, a word at a time."""
-        said, mark = _answer(request)
-        if isinstance(mark, Source):
-            yield mark
-        for index, word in enumerate(_WORD.findall(said)):
+        answer = _answer(request)
+        for passage in answer.passages:
+            yield Source(passage.article_id, passage.title, passage.url)
+        for index, word in enumerate(_WORD.findall(answer.text)):
             if self._pause and index:
                 await asyncio.sleep(self._pause)
             yield Text(word)
-        yield self.estimate(request, said)
-        if isinstance(mark, Escalate):
-            yield mark
+        yield self.estimate(request, answer.text)
+        if answer.unknown:
+            yield NoAnswer()
+        if answer.escalate is not None:
+            yield Escalate(answer.escalate)
         yield End()
 
     def estimate(self, request: Request, said: str) -> Usage:
@@ -70,22 +70,84 @@ class BuiltinAgent:
         return Usage(len(request.question.split()), len(said.split()))
 
 
-def _answer(request: Request) -> tuple[str, Escalate | Source | None]:
-    """What to say, and where that is from, or whether a person takes over afterwards."""
-    match intent(request.question, request.history):
+def _answer(request: Request) -> _Answer:
+    if keyword := keyword_in(request):
+        return _Answer(SAY["hand_over"], escalate=f"The user said “{keyword}”.")
+    recent = recall.since_handed_over(request.history)
+    if recall.chosen(request.question, recent) is not None:
+        return _look_up(request, recent)
+    match intent(request.question, recent):
         case "person":
-            return phrases.SAY_PERSON, Escalate("The user asked for a person.")
+            return _hand_over("of_course", "The user asked for a person.")
+        case "anger":
+            return _hand_over("could_not_help", "The user is angry.")
+        case "frustration":
+            if recall.was_frustrated(recent):
+                return _hand_over("could_not_help", "The user has lost patience twice.")
+            return _apologise(request)
+        case "no" | "noted":
+            return _Answer(SAY["noted"])
         case "question":
-            return _quote(request)
+            return _look_up(request, recent)
         case small_talk:
-            return phrases.SAY[small_talk], None
+            return _Answer(SAY[small_talk])
 
 
-def _quote(request: Request) -> tuple[str, Source | None]:
-    best = max(request.passages, key=lambda passage: passage.score, default=None)
-    if best is None or best.score < KNOWN:
-        return phrases.SAY_UNKNOWN, None
-    wanted = dict.fromkeys(terms(search_question(request.question, request.history)), 1.0)
-    text = excerpt(best.text, wanted, longest=QUOTE_CHARACTERS)
-    source = Source(best.article_id, best.title, best.url)
-    return f"{text}\n\n{phrases.SAY_SOURCE.format(title=best.title)}", source
+def _look_up(request: Request, recent: Sequence[Turn]) -> _Answer:
+    """The answer to a question, as far as the passages hold one."""
+    replies = recall.answers_before(request.question, recent)
+    answers = [reply for reply in replies if not recall.asked_back(reply)]
+    if len(answers) + 1 >= SAME_QUESTIONS:
+        return _hand_over("could_not_help", "The user asked the same three times.")
+    passages = quoting.known(request.passages, request.policy.answer_threshold)
+    meant = recall.search_question(request.question, recent)
+    titles = recall.chosen(request.question, recent)
+    if titles is not None:
+        passages = [passage for passage in passages if passage.title in titles]
+        return _quote([(passage, meant) for passage in passages]) if passages else _unknown(request, "unknown")
+    if answers:
+        return _again(request, meant, passages, recall.titles_quoted(answers))
+    if not passages:
+        return _unknown(request, "unknown")
+    if two := quoting.answers_of_two(request.question, request.passages, request.policy.answer_threshold):
+        return _quote(two)
+    # At most once for a question: not after asking back in vain.
+    if quoting.tie(passages) and not replies and not (recent and recall.asked_back(recent[-1].content)):
+        return _Answer(SAY["which"].format(first=passages[0].title, second=passages[1].title))
+    said = recent[-1].content if recent else ""
+    text = quoting.quote(passages[0], meant, own=request.question, said=said)
+    return _Answer(text, passages=(passages[0],))
+
+
+def _apologise(request: Request) -> _Answer:
+    """The answer to somebody who has lost patience; where they ask something besides, that is answered as well."""
+    passages = quoting.known(request.passages, request.policy.answer_threshold)[:1]
+    quotes = [quoting.quote(passage, request.question) for passage in passages]
+    return _Answer("\n\n".join([SAY["sorry"], *quotes, SAY["offer"]]), passages=tuple(passages))
+
+
+def _again(request: Request, meant: str, passages: Sequence[Passage], quoted: set[str]) -> _Answer:
+    """The answer to a question that was asked before, from another article: never the same text once more."""
+    other = next((passage for passage in passages if passage.title not in quoted), None)
+    if other is not None:
+        return _quote([(other, meant)], before=SAY["again"] if quoted else "")
+    return _unknown(request, "nothing_more" if quoted else "still_unknown")
+
+
+def _unknown(request: Request, say: str) -> _Answer:
+    """There is no answer; a person should give one, where this has gone on for long enough."""
+    reason = escalation_by_failure(unanswered=request.unanswered, after=request.policy.escalation_after)
+    if reason is not None:
+        return replace(_hand_over("could_not_help", reason), unknown=True)
+    return _Answer(f"{SAY[say]} {SAY['offer']}", unknown=True)
+
+
+def _quote(answers: Sequence[tuple[Passage, str]], *, before: str = "") -> _Answer:
+    """Each passage, trimmed to its question."""
+    quotes = [quoting.quote(passage, question) for passage, question in answers]
+    text = "\n\n".join([before, *quotes] if before else quotes)
+    return _Answer(text, passages=tuple(passage for passage, _ in answers))
+
+
+def _hand_over(say: str, reason: str) -> _Answer:
+    return _Answer(f"{SAY[say]} {SAY['hand_over']}", escalate=reason)

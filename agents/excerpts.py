@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 
 from agents.terms import terms
@@ -12,15 +12,53 @@ _BLANK_LINES = re.compile(r"\n[ \t]*\n\s*")
 # Between two sentences: white space after a mark, or a line's end before the next point of a list.
 _BETWEEN_SENTENCES = re.compile(r"(?:(?<=[.!?…])|(?<=[.!?…][\"'”’)*_]))\s+|\n(?=[ \t]*(?:[-*+]|\d+[.)])[ \t])")
 
+_POINT = re.compile(r"^[ \t]*(?:[-*+]|\d+[.)])[ \t]", re.MULTILINE)
+
 
 def excerpt(text: str, wanted: Mapping[str, float], *, longest: int) -> str:
     """The paragraph of `text` that holds most of the wanted terms, or as much around its best sentence as fits.
 
     `wanted` weighs each term; `longest` is in characters. Of equal parts the first is taken.
     """
-    text = "\n".join(text.strip().splitlines())  # a browser's form sends CRLF
-    best = max(_paragraphs(text), key=lambda part: _weight(part, wanted), default="")
+    best = max(_paragraphs(_lines(text)), key=lambda part: _weight(part, wanted), default="")
     return best if len(best) <= longest else _around_best_sentence(best, wanted, longest)
+
+
+def answering(text: str, wanted: Mapping[str, float], *, brief: int, longest: int, leans: Callable[[str], bool]) -> str:
+    """The fewest whole sentences of `text`, one after the other, that hold all the wanted terms it has.
+
+    A text of at most `brief` characters stays whole, and what is trimmed grows to that; nothing is longer than
+    `longest`. A list stays whole, too, where it fits: its points answer together. A sentence that `leans` on the one
+    before brings it along.
+    """
+    text = _lines(text)
+    spans = _sentences(text)
+    held = [frozenset(terms(text[slice(*span)])) & wanted.keys() for span in spans]
+    if len(text) <= brief or _POINT.search(text) or not any(held):
+        return text if len(text) <= longest else _around_best_sentence(text, wanted, longest)
+    first, last = min(_windows(held), key=lambda window: spans[window[1]][1] - spans[window[0]][0])
+    if spans[last][1] - spans[first][0] > longest:
+        return _around_best_sentence(text, wanted, longest)
+    while first > 0 and leans(text[slice(*spans[first])]) and spans[last][1] - spans[first - 1][0] <= longest:
+        first -= 1
+    while last + 1 < len(spans) and spans[last + 1][1] - spans[first][0] <= brief:
+        last += 1
+    return text[spans[first][0] : spans[last][1]]
+
+
+def _windows(held: list[frozenset[str]]) -> Iterator[tuple[int, int]]:
+    """Each shortest run of sentences, first and last, that holds all that any of them holds."""
+    everything = frozenset().union(*held)
+    latest: dict[str, int] = {}
+    for last, terms_held in enumerate(held):
+        latest.update(dict.fromkeys(terms_held, last))
+        if len(latest) == len(everything):
+            yield min(latest.values()), last
+
+
+def _lines(text: str) -> str:
+    """The text with plain line ends: a browser's form sends CRLF."""
+    return "\n".join(text.strip().splitlines())
 
 
 def _weight(part: str, wanted: Mapping[str, float]) -> float:
@@ -42,10 +80,15 @@ def _paragraphs(text: str) -> list[str]:
     return paragraphs if paragraphs else [leading.rstrip()]
 
 
+def _sentences(text: str) -> list[tuple[int, int]]:
+    """Where each sentence begins and ends."""
+    breaks = [(0, 0), *(match.span() for match in _BETWEEN_SENTENCES.finditer(text)), (len(text), len(text))]
+    return [(before[1], after[0]) for before, after in pairwise(breaks)]
+
+
 def _around_best_sentence(text: str, wanted: Mapping[str, float], longest: int) -> str:
     """Whole sentences that follow each other, grown from the best one, first forward, then backward."""
-    breaks = [(0, 0), *(match.span() for match in _BETWEEN_SENTENCES.finditer(text)), (len(text), len(text))]
-    spans = [(before[1], after[0]) for before, after in pairwise(breaks)]
+    spans = _sentences(text)
     first = last = max(range(len(spans)), key=lambda index: _weight(text[slice(*spans[index])], wanted))
     while last + 1 < len(spans) and spans[last + 1][1] - spans[first][0] <= longest:
         last += 1

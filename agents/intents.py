@@ -7,11 +7,13 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Literal
 
-from agents import phrases
 from agents.contract import Turn
+from agents.phrases import ENGLISH, SAY
 from agents.terms import terms, words
 
-Intent = Literal["greeting", "thanks", "farewell", "identity", "person", "no", "question"]
+Intent = Literal[
+    "greeting", "thanks", "farewell", "identity", "noted", "person", "frustration", "anger", "no", "question"
+]
 
 #: Longest small talk, in words: whoever writes more has something to say.
 SMALL_TALK_WORDS = 12
@@ -21,35 +23,90 @@ FOLLOW_UP_TERMS = 2
 POINTING_TERMS = 1
 #: How far before a phrase its denial is looked for: longer than any, and short enough for a message of any length.
 NOT_WANTED_CHARACTERS = 40
+#: A longer message is judged by so many characters of its beginning and of its end: other replies wait meanwhile.
+JUDGED_CHARACTERS = 1000
+#: Nobody asks a follow-up, or repeats a question in other words, that is longer than this, in characters.
+SHORT_CHARACTERS = 500
+#: Fewer capitals are a name or an abbreviation, and no shouting.
+SHOUTED_WORDS = 3
 
 _TOKEN = re.compile(r"\{(?P<list>\w+)\}|(?P<mark>[()\[\]|])|(?P<word>[^\s{}()\[\]|]+)")
 _MARKS = {"(": "(?:", "[": "(?:", "|": "|", ")": ")", "]": ")?"}
+_SENTENCES = re.compile(r"(?<=[.!?…])\s+|\n+")
 
 
 def intent(question: str, history: Sequence[Turn]) -> Intent:
-    """What the question wants, given what was said before."""
-    said = _plain(question)
+    """What the question wants, given what was said before.
+
+    "no" declines the offer of a person, "noted" says nothing else either; "anger" is frustration in its strong form.
+    """
+    question = _judged(question)
+    said = plain(question)
     if _wants_person(said):
         return "person"
-    if said.count(" ") > SMALL_TALK_WORDS:
-        return "question"
-    if _was_offered_a_person(history):
-        if _NO.fullmatch(said):
-            return "no"
-        if _YES.fullmatch(said):
-            return "person"
-    for kind, pattern in _SMALL_TALK.items():
-        if pattern.fullmatch(said):
-            return kind
-    return "question"
+    if _ANGER.search(said):
+        return "anger"
+    if _FRUSTRATION.search(said):
+        return "frustration"
+    if said.count(" ") <= SMALL_TALK_WORDS:
+        if _was_offered_a_person(history):
+            if _NO.fullmatch(said):
+                return "no"
+            if _YES.fullmatch(said):
+                return "person"
+        for kind, pattern in _SMALL_TALK.items():
+            if pattern.fullmatch(said):
+                return kind
+    return "frustration" if _is_shouted(question) else "question"
 
 
 def is_follow_up(question: str) -> bool:
     """Whether a question only makes sense after the one before it: "And on Sunday?", "How much is it?"."""
+    if len(question) > SHORT_CHARACTERS:
+        return False
     own = len(set(terms(question)))
-    if _FOLLOW_UP.match(_plain(question)):
+    if _FOLLOW_UP.match(plain(question)):
         return own <= FOLLOW_UP_TERMS
-    return own <= (POINTING_TERMS if phrases.POINTERS & set(words(question)) else 0)
+    return own <= (POINTING_TERMS if _POINTERS & set(words(question)) else 0)
+
+
+def picked(answer: str) -> tuple[int, ...] | None:
+    """Which of two things the answer takes up by their place, (0,), (1,), (0, 1) or (); None where it says no such."""
+    said = plain(_judged(answer))
+    if said.count(" ") > SMALL_TALK_WORDS:
+        return None
+    return next((places for places, pattern in _PICKS.items() if pattern.fullmatch(said)), None)
+
+
+def questions_of(message: str) -> list[str]:
+    """The questions that a message asks, one after the other and without their marks; one in one sentence, mostly."""
+    found = []
+    for sentence in _SENTENCES.split(_judged(message)):
+        parts = _JOINED.split(plain(sentence))
+        if sentence.rstrip().endswith("?") or _OPENER.match(parts[0]):
+            found += parts
+    return found
+
+
+def leans(sentence: str) -> bool:
+    """Whether a sentence of an article makes sense only after the one before it: "It takes a day."."""
+    return _LEANING.match(plain(sentence)) is not None
+
+
+def bare(text: str) -> str:
+    """The words of a text without those that change nothing, to tell whether two questions are the same."""
+    return _FILLERS.sub("", plain(text)) if len(text) <= SHORT_CHARACTERS else plain(text)
+
+
+def plain(text: str) -> str:
+    """The words of a text, each with a space after it, and without apostrophes, as many people type."""
+    return "".join(word + " " for word in words(re.sub("['’]", "", text)))
+
+
+def _judged(message: str) -> str:
+    if len(message) <= 2 * JUDGED_CHARACTERS:
+        return message
+    return f"{message[:JUDGED_CHARACTERS]}\n{message[-JUDGED_CHARACTERS:]}"
 
 
 def _wants_person(said: str) -> bool:
@@ -62,22 +119,21 @@ def _wants_person(said: str) -> bool:
 
 
 def _was_offered_a_person(history: Sequence[Turn]) -> bool:
-    return bool(history) and history[-1].role == "assistant" and history[-1].content.endswith(phrases.SAY_OFFER)
+    return bool(history) and history[-1].role == "assistant" and history[-1].content.endswith(SAY["offer"])
 
 
-def _plain(text: str) -> str:
-    """The words of a text, each with a space after it, and without apostrophes, as many people type."""
-    return "".join(word + " " for word in words(re.sub("['’]", "", text)))
+def _is_shouted(message: str) -> bool:
+    return "!!" in message and message.isupper() and len(words(message)) >= SHOUTED_WORDS
 
 
 def _pattern(phrase: str) -> str:
-    """The notation of `agents.phrases` as a regular expression over plain words."""
+    """The notation of `phrases.toml` as a regular expression over plain words."""
     pattern = ""
     for match in _TOKEN.finditer(phrase):
         if match["list"]:
-            pattern += _any_of(phrases.LISTS[match["list"]])
+            pattern += _any_of(ENGLISH.lists[match["list"]])
         else:
-            pattern += _MARKS[match["mark"]] if match["mark"] else _plain(match["word"])
+            pattern += _MARKS[match["mark"]] if match["mark"] else plain(match["word"])
     return pattern
 
 
@@ -85,25 +141,43 @@ def _any_of(group: Iterable[str]) -> str:
     return "(?:" + "|".join(map(_pattern, group)) + ")"
 
 
-def _somewhere(group: Iterable[str]) -> re.Pattern[str]:
-    return re.compile(r"(?<!\S)" + _any_of(group))
+def _somewhere(name: str) -> re.Pattern[str]:
+    return re.compile(r"(?<!\S)" + _any_of(ENGLISH.known[name]))
 
 
-def _only(group: list[str], *around: list[str]) -> re.Pattern[str]:
+def _only(name: str, *around: str) -> re.Pattern[str]:
     """Fits where at least one phrase of the group is said, and nothing besides it but fillers and what is around."""
-    others = _any_of(chain(phrases.FILLERS, *around))
-    return re.compile(f"{others}*{_any_of(group)}(?:{_any_of(group)}|{others})*")
+    group = _any_of(ENGLISH.known[name])
+    others = _any_of(chain.from_iterable(ENGLISH.known[other] for other in ("fillers", *around)))
+    return re.compile(f"{others}*{group}(?:{group}|{others})*")
 
 
-_PERSON = _somewhere(phrases.PERSON)
-_PERSON_ALONE = _only(phrases.PERSON_ALONE, phrases.GREETING, phrases.YES, phrases.NO)
-_NOT_WANTED = re.compile(r"(?<!\S)" + _any_of(phrases.NOT_WANTED) + "$")
-_FOLLOW_UP = re.compile(_any_of(phrases.FOLLOW_UP))
-_YES = _only(phrases.YES, phrases.THANKS)
-_NO = _only(phrases.NO, phrases.THANKS)
+_PERSON = _somewhere("person")
+_PERSON_ALONE = _only("person_alone", "greeting", "yes", "no")
+_NOT_WANTED = re.compile(_somewhere("not_wanted").pattern + "$")
+_ANGER = _somewhere("anger")
+_FRUSTRATION = _somewhere("frustration")
+_FOLLOW_UP = re.compile(_any_of(ENGLISH.known["follow_up"]))
+_POINTERS = frozenset(ENGLISH.known["pointers"])
+_LEANING = re.compile(_any_of(ENGLISH.known["leaning"]))
+_FILLERS = re.compile(
+    r"(?<!\S)" + _any_of(chain.from_iterable(ENGLISH.known[name] for name in ("fillers", "greeting", "thanks")))
+)
+_YES = _only("yes", "thanks")
+_NO = _only("no", "thanks")
 _SMALL_TALK: dict[Intent, re.Pattern[str]] = {
-    "thanks": _only(phrases.THANKS, phrases.GREETING, phrases.YES, phrases.NO, phrases.FAREWELL),
-    "farewell": _only(phrases.FAREWELL, phrases.YES, phrases.NO),
-    "identity": _only(phrases.IDENTITY, phrases.GREETING),
-    "greeting": _only(phrases.GREETING),
+    "thanks": _only("thanks", "greeting", "yes", "no", "farewell"),
+    "farewell": _only("farewell", "yes", "no"),
+    "identity": _only("identity", "greeting"),
+    "greeting": _only("greeting"),
+    "frustration": _only("frustration_alone", "greeting", "no"),
+    "noted": re.compile(f"{_any_of(chain.from_iterable(ENGLISH.known[name] for name in ('yes', 'no', 'fillers')))}+"),
 }
+_PICKS = {
+    (0,): _only("pick_first", "pick_fillers", "yes"),
+    (1,): _only("pick_second", "pick_fillers", "yes", "no"),
+    (0, 1): _only("pick_both", "pick_fillers", "yes"),
+    (): _only("pick_neither", "pick_fillers", "no"),
+}
+_OPENER = re.compile(_any_of(ENGLISH.known["openers"]))
+_JOINED = re.compile(f"(?<!\\S){_any_of(ENGLISH.known['joiners'])}(?={_any_of(ENGLISH.known['openers'])})")

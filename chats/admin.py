@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 
 from chats.admin_chat import ChatPage
 from chats.chats import parse_id
@@ -61,7 +62,7 @@ class RatedDown(admin.SimpleListFilter):
 class ChatAdmin(ChatPage, PagedAdmin):
     """All chats: those that changed last first or, of those that wait for a person, the longest waiting."""
 
-    list_display = ("heading", "state", "tenant", "user", "last_message", "last_sequence")
+    list_display = ("heading", "state", "why", "tenant", "user", "last_message", "last_sequence")
     list_select_related = ("tenant", "user")
     list_filter = (AnsweredBy, RatedDown)
     search_fields = ("id", "user__external_id")
@@ -107,6 +108,10 @@ class ChatAdmin(ChatPage, PagedAdmin):
     @admin.display(description="status")
     def state(self, chat: Chat) -> SafeString:
         return format_html('<span class="chat-status {}">{}</span>', chat.status, chat.status)
+
+    @admin.display(description="why a person")
+    def why(self, chat: Chat) -> str:
+        return Truncator(chat.escalation_reason).chars(80)
 
     @admin.display(description="last message")
     def last_message(self, chat: Chat) -> str:

@@ -65,6 +65,10 @@ def _line(message: Message) -> Line:
     if metadata.get("author") == "human":
         return Line(message, "person", metadata.get("author_name", "a person"), ("a person",))
     marks = [name for name in ("failed", "stopped") if metadata.get(name)]
+    if metadata.get("answered") is False:
+        marks.append("did not know")
+    if metadata.get("escalated"):
+        marks.append("called a person")
     if message.rating is not None:
         marks.append(f"rated {message.rating}")
     if metadata.get("finish_reason") == "length":

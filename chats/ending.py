@@ -16,7 +16,7 @@ from chats import wake
 from chats.deletion import do_remove
 from chats.models import Chat, Checkpoint, Message, Reply
 from chats.queue import claim_next, drop_queued, running
-from chats.statuses import change_status
+from chats.statuses import change_status, fit_reason
 from chats.telling import tell
 from lexicon import logs, metrics
 from tenants import credits
@@ -97,16 +97,17 @@ def end_reply(
     Checkpoint.objects.filter(reply=reply).delete()
     next_reply = None
     changes: dict[str, Any] = {}
-    if outcome.escalate is not None:
+    reason = fit_reason(outcome.escalate) if outcome.escalate is not None else None
+    if reason is not None:
         # Somebody may have taken it over meanwhile; then it is no news.
-        changes = change_status(chat, Chat.Status.ESCALATED, after=message.sequence)
+        changes = change_status(chat, Chat.Status.ESCALATED, after=message.sequence, reason=reason)
         drop_queued(chat)
     elif process_id is not None:
         next_reply = claim_next(chat, process_id)
     Chat.objects.for_tenant(tenant_id).filter(id=chat.id).update(
         last_sequence=message.sequence, last_message_at=now, updated_at=now, **changes
     )
-    tell(chat, said=message, escalated=outcome.escalate if changes else None)
+    tell(chat, said=message, escalated=reason if changes else None)
     return Ended(stands=True, status=chat.status, next_reply=next_reply)
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from agents import budget, knowledge
-from agents.builtin import search_question
 from agents.catalog import Own
 from agents.contract import Limits, Policy, Request, Turn
+from agents.recall import search_question
 from chats.models import Message, Reply
+from chats.staff_presence import is_somebody_there
 
 #: Messages of a chat that are looked at, newest first.
 LATEST = 60
@@ -36,7 +37,8 @@ def prepare(*, tenant_id: uuid.UUID, reply_id: uuid.UUID) -> Prepared | None:
     if reply is None:
         return None
     tenant = reply.tenant
-    history = _turns(reply.question)
+    latest = read_latest(reply.question)
+    history = _turns(reply.question, latest)
     question = reply.question.content
     return Prepared(
         tenant_id=tenant_id,
@@ -52,20 +54,42 @@ def prepare(*, tenant_id: uuid.UUID, reply_id: uuid.UUID) -> Prepared | None:
                 answer_threshold=tenant.answer_threshold,
                 escalation_keywords=tuple(tenant.escalation_keywords),
                 escalation_after=tenant.escalation_after,
+                away_message=tenant.away_message if tenant.away_message and not is_somebody_there() else "",
             ),
+            unanswered=count_unanswered(latest),
         ),
         reply_max_characters=tenant.reply_max_characters,
     )
 
 
-def _turns(question: Message) -> tuple[Turn, ...]:
+def read_latest(question: Message) -> list[Message]:
+    """The latest messages of the question's chat, oldest first."""
+    messages = Message.objects.for_tenant(question.tenant_id).filter(chat_id=question.chat_id)
+    return list(messages.order_by("-sequence")[:LATEST])[::-1]
+
+
+def count_unanswered(latest: list[Message]) -> int:
+    """How many of the latest replies held no answer or failed, back to one that did neither.
+
+    A person's reply ends the count, and so does one that handed the chat to a person: that is settled.
+    """
+    count = 0
+    for message in reversed(latest):
+        if message.role != Message.Role.ASSISTANT:
+            continue
+        metadata = message.metadata
+        if metadata.get("escalated") or not (metadata.get("failed") or metadata.get("answered") is False):
+            break
+        count += 1
+    return count
+
+
+def _turns(question: Message, latest: list[Message]) -> tuple[Turn, ...]:
     """What was asked before the question, each with its answer. Empty replies are left out.
 
     A message sent while a reply streams is numbered before that reply, so sequence alone would not
     put an answer after its question.
     """
-    messages = Message.objects.for_tenant(question.tenant_id).filter(chat_id=question.chat_id)
-    latest = list(messages.order_by("-sequence")[:LATEST])[::-1]
     answers = {message.reply_to_id: message for message in latest if message.reply_to_id}
     turns = []
     for message in latest:

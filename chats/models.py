@@ -232,3 +232,13 @@ class IdempotencyRecord(TenantOwned):
 
     def __str__(self) -> str:
         return self.key
+
+
+class StaffPresence(models.Model):
+    """When somebody of the staff who may answer chats last used the admin (chats/staff_presence.py)."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True)
+    seen_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.user_id} at {self.seen_at}"

@@ -14,11 +14,29 @@ from chats.models import Chat
 KEPT = 20
 
 
-def change_status(chat: Chat, status: str, *, after: int) -> dict[str, Any]:
-    """Give the chat this status, `after` its message of that sequence; the fields to store, none without a change."""
+#: Longest reason, in characters: a few lines for staff. A model writes its own.
+REASON_CHARACTERS = 500
+
+
+def change_status(chat: Chat, status: str, *, after: int, reason: str = "") -> dict[str, Any]:
+    """Give the chat this status, `after` its message of that sequence; the fields to store, none without a change.
+
+    `reason` says why a person should take over. It goes with the next change.
+    """
     if status == chat.status:
         return {}
     chat.status = status
     chat.status_count += 1
     chat.recent_statuses = [*chat.recent_statuses[1 - KEPT :], [after, status]]
-    return {"status": status, "status_count": chat.status_count, "recent_statuses": chat.recent_statuses}
+    chat.escalation_reason = reason
+    return {
+        "status": status,
+        "status_count": chat.status_count,
+        "recent_statuses": chat.recent_statuses,
+        "escalation_reason": reason,
+    }
+
+
+def fit_reason(reason: str) -> str:
+    """A reason as it can be stored: what no database takes is left out, and what is too long."""
+    return reason.replace("\0", "").encode("utf-8", "ignore").decode().strip()[:REASON_CHARACTERS]

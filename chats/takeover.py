@@ -12,8 +12,10 @@ from django.db.models import Exists, F, Max, OuterRef, Q
 from django.utils import timezone
 
 from agents.contract import Usage
+from agents.rules import escalation_by_failure
 from chats import wake
 from chats.ending import Outcome, end_reply
+from chats.history import count_unanswered, read_latest
 from chats.models import Chat, Checkpoint, Process, Reply
 from chats.queue import claim_next, running
 from lexicon import metrics
@@ -150,12 +152,18 @@ def _end_for_the_dead(reply: Reply, state: str, process_id: uuid.UUID) -> Reply 
     # The dead owner's count is lost; a token is about four characters.
     cost = -(-len(content) // 4)
     metadata = {"model": reply.tenant.model or settings.AGENT_MODEL, "tokens_used": cost, str(state): True}
+    escalate = None
+    if state == Reply.State.FAILED:
+        unanswered = count_unanswered(read_latest(reply.question))
+        escalate = escalation_by_failure(unanswered=unanswered, after=reply.tenant.escalation_after)
+    if escalate is not None:
+        metadata["escalated"] = True
     ended = end_reply(
         tenant_id=reply.tenant_id,
         chat_id=reply.chat_id,
         reply_id=reply.id,
         epoch=reply.epoch,
-        outcome=Outcome(state, content, metadata, cost, usage=Usage(0, cost)),
+        outcome=Outcome(state, content, metadata, cost, escalate=escalate, usage=Usage(0, cost)),
         process_id=process_id,
     )
     return ended.next_reply

@@ -92,6 +92,7 @@ MIDDLEWARE = [
     "lexicon.middleware.PageAuthenticationMiddleware",
     "lexicon.middleware.PageMessageMiddleware",
     "lexicon.middleware.PageFrameMiddleware",
+    "lexicon.middleware.StaffPresenceMiddleware",
 ]
 # They look for Django's own classes by name; ours are subclasses (tests/readme/test_environment.py sees them work).
 SILENCED_SYSTEM_CHECKS = ["security.W001", "security.W002", "security.W003"]
@@ -243,6 +244,8 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+#: Somebody of the staff who has not used the admin for so long is away: a visitor who waits for a person is told so.
+STAFF_AWAY_SECONDS = given(env.float, "STAFF_AWAY_SECONDS", 600.0)
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if HTTPS else []
 SESSION_COOKIE_NAME = "lexicon_session"
 SESSION_COOKIE_AGE = int(timedelta(hours=8).total_seconds())

@@ -89,6 +89,5 @@ async def read_aloud(hub: Hub, reply: Reply, *, first: int = 0) -> AsyncGenerato
 
 
 def _finish(state: str, metadata: dict[str, Any]) -> Finished:
-    if state == Reply.State.FAILED:
-        return Finished(_FAILED)
-    return Finished(escalated=state == Reply.State.DROPPED or bool(metadata.get("escalated")))
+    problem = _FAILED if state == Reply.State.FAILED else None
+    return Finished(problem, escalated=state == Reply.State.DROPPED or bool(metadata.get("escalated")))

@@ -11,8 +11,10 @@ from django.conf import settings
 
 from agents import knowledge
 from agents.catalog import rounds_for
-from agents.contract import End, Escalate, Passage, Request, Source, Text, Usage
+from agents.contract import End, Escalate, NoAnswer, Passage, Request, Source, Text, Usage
+from agents.phrases import SAY
 from agents.rounds import Rounds
+from agents.rules import escalation_by_failure, who_answers
 from chats.ending import NOTHING_USED, Outcome
 from chats.history import Prepared
 from chats.models import Reply
@@ -37,6 +39,9 @@ class Speech:
         self._usage: Usage | None = None
         self._finish_reason = "stop"
         self._escalate: str | None = None
+        self._answered = True
+        #: How many characters it may still say.
+        self._room = 0
         self._sources: list[Source] = []
 
     @tracing.spanned("model call")
@@ -52,19 +57,16 @@ class Speech:
 
         self._model, self._request = prepared.model, prepared.request
         self._asked = time.monotonic()
-        self._agent = rounds_for(prepared.model, prepared.own, search=search)
+        self._agent = rounds_for(who_answers(prepared.model, prepared.request), prepared.own, search=search)
         tracing.describe(model=self._agent.model)
-        room = prepared.reply_max_characters
+        self._room = prepared.reply_max_characters
         async with aclosing(self._agent.reply(prepared.request)) as events:
             async for event in events:
                 match event:
                     case Text(text):
                         if not self._spoke:
                             self._note_first_words(self._agent.model)
-                        pump.add(text[:room])
-                        room -= len(text)
-                        if room < 0:
-                            self._finish_reason = "length"
+                        if not self._say(text, pump):
                             return
                     case Source():
                         self._sources.append(event)
@@ -72,9 +74,21 @@ class Speech:
                         self._usage = event
                     case Escalate(reason):
                         self._escalate = reason
+                    case NoAnswer():
+                        self._answered = False
                     case End(finish_reason):
                         self._finish_reason = finish_reason
-                        return
+                        break
+        if self._escalate is not None:
+            self._say(_farewell(bool(self._spoke), prepared.request.policy.away_message), pump)
+
+    def _say(self, text: str, pump: Pump) -> bool:
+        """Give the text to the pump; whether there was room for all of it."""
+        pump.add(text[: self._room])
+        self._room -= len(text)
+        if self._room < 0:
+            self._finish_reason = "length"
+        return self._room >= 0
 
     @property
     def is_silent(self) -> bool:
@@ -99,11 +113,13 @@ class Speech:
             metrics.FLAGGED.labels(flag).inc()
             logger.warning("a reply of %s is flagged: %s", self._agent.model, flag)
             metadata["flagged"] = flag
-        escalate = self._escalate if state == Reply.State.DONE else None
+        escalate = self._escalate_after(state)
         if self._finish_reason != "stop":
             metadata["finish_reason"] = self._finish_reason
         if state != Reply.State.DONE:
             metadata[str(state)] = True
+        if not self._answered:
+            metadata["answered"] = False
         if escalate is not None:
             metadata["escalated"] = True
         if self._sources:
@@ -121,6 +137,15 @@ class Speech:
         total = {"total_ms": _milliseconds(time.monotonic() - self._asked)}
         return {"first_token_ms": _milliseconds(self._spoke - self._asked), **total} if self._spoke else total
 
+    def _escalate_after(self, state: str) -> str | None:
+        """Why a person should take over once the reply has ended in this state: not where it was stopped."""
+        if state == Reply.State.STOPPED or self._request is None:
+            return None
+        if self._escalate is None and state == Reply.State.FAILED:
+            request = self._request
+            return escalation_by_failure(unanswered=request.unanswered, after=request.policy.escalation_after)
+        return self._escalate
+
     def _usage_of(self, content: str) -> Usage:
         if self._usage is not None:
             return self._usage
@@ -131,6 +156,15 @@ class Speech:
 
 def _milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
+
+
+def _farewell(spoke: bool, away_message: str) -> str:
+    """What is said at the end of a reply that calls a person, whoever's it is."""
+    parts = [] if spoke else [SAY["hand_over"]]
+    if away_message:
+        parts.append(away_message)
+    text = "\n\n".join(parts)
+    return f"\n\n{text}" if spoke and text else text
 
 
 def _source(source: Source) -> dict[str, str]:

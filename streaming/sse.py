@@ -168,11 +168,11 @@ async def _events(
         except Exception as exception:
             # Whatever it is, a stream ends as every stream does.
             finished = Finished(error_of(exception).message)
-    if finished.escalated:
-        yield wire.sse_escalated(number)
-        number += 1
     if finished.problem is not None:
         yield wire.sse_error(number, finished.problem)
+        number += 1
+    if finished.escalated:
+        yield wire.sse_escalated(number)
         number += 1
     yield wire.sse_done(number)
 

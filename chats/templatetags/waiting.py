@@ -1,4 +1,4 @@
-"""Which chats wait for a person, for the pages that greet staff?"""
+"""Which chats wait for a person, and who is there, for the pages that greet staff?"""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from django import template
 
+from chats.staff_presence import who_is_there
 from chats.waiting import longest_waiting
 
 register = template.Library()
@@ -17,8 +18,18 @@ _MOST = 10
 @register.inclusion_tag("admin/chats/waiting.html", takes_context=True)
 def waiting_for_a_person(context: dict[str, Any]) -> dict[str, Any]:
     """The chats that have waited longest, for staff who may see chats."""
-    user = context["request"].user
-    if not (user.has_perm("chats.view_chat") or user.has_perm("chats.change_chat")):
+    if not _may_see(context):
         return {"may_see": False}
     chats = longest_waiting(_MOST + 1)
     return {"may_see": True, "chats": chats[:_MOST], "has_more": len(chats) > _MOST}
+
+
+@register.inclusion_tag("admin/chats/staff_there.html", takes_context=True)
+def there_to_answer(context: dict[str, Any]) -> dict[str, Any]:
+    """Who of the staff is there, for staff who may see chats."""
+    return {"may_see": True, "staff": who_is_there()} if _may_see(context) else {"may_see": False}
+
+
+def _may_see(context: dict[str, Any]) -> bool:
+    user = context["request"].user
+    return bool(user.has_perm("chats.view_chat") or user.has_perm("chats.change_chat"))

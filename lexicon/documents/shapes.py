@@ -117,6 +117,7 @@ AGENT_METADATA = fields(
         ),
         "stopped": {"const": True, "description": "The reply was stopped; content is what was said until then."},
         "failed": {"const": True, "description": "The reply failed; content is what was said until then."},
+        "answered": {"const": False, "description": "The reply says that the agent does not know the answer."},
         "escalated": {"const": True, "description": "With this reply the agent handed the chat to a person."},
         "sources": {
             "type": "array",

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import html
 import re
+from datetime import timedelta
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from chats import admin_chat, people
-from chats.models import Chat, Message, Reply
+from chats.models import Chat, Message, Reply, StaffPresence
 from chats.posting import post_message, read_draft
 from tests.admin.conftest import NewChat, answers_in, client_of, page_of, staff
 from tests.cast import Actor
@@ -152,6 +156,8 @@ def test_line_breaks_are_kept(sam: Client, new_chat: NewChat) -> None:
         ({"finish_reason": "length"}, "longest length"),
         ({"finish_reason": "content_filter"}, "model's filter"),
         ({"flagged": "instructions"}, "gives the instructions away"),
+        ({"answered": False}, "did not know"),
+        ({"escalated": True}, "called a person"),
     ],
 )
 def test_a_reply_that_staff_should_look_at_is_marked(sam: Client, new_chat: NewChat, metadata: dict, mark: str) -> None:
@@ -189,6 +195,46 @@ def test_it_says_that_the_agent_is_writing(sam: Client, new_chat: NewChat) -> No
     seen = text(sam.get(page_of(chat)).content.decode())
     assert "The agent is writing a reply." in seen
     assert "1 message waits for the agent." in seen
+
+
+def test_staff_read_why_a_chat_waits_for_a_person(sam: Client, new_chat: NewChat) -> None:
+    chat = new_chat("Hello?", status="escalated")
+    Chat.objects.for_tenant(chat.tenant_id).update(escalation_reason="The user said “<lawyer>”.")
+    for path in ("/admin/", LIST, page_of(chat)):
+        assert "The user said “<lawyer>”." in text(sam.get(path).content.decode())
+
+
+# --- Who is there ---
+
+
+def test_who_uses_the_admin_and_may_answer_is_there(sam: Client, olga: Client, vera: Client) -> None:
+    assert "Nobody is there to answer." in text(vera.get("/admin/").content.decode())
+    sam.get(LIST)
+    assert "There to answer: Sam Field ." in text(vera.get("/admin/").content.decode()).replace("Field.", "Field .")
+    olga.get("/admin/")
+    assert "olga, Sam Field" in text(vera.get("/admin/").content.decode())
+
+
+def test_who_may_only_look_does_not_count_as_there(vera: Client) -> None:
+    vera.get(LIST)
+    assert not StaffPresence.objects.exists()
+
+
+def test_who_is_there_is_written_once_a_minute(sam: Client, new_chat: NewChat) -> None:
+    sam.get(LIST)
+    with CaptureQueriesContext(connection) as captured:
+        sam.get(LIST)
+    written = [query["sql"] for query in captured.captured_queries if not query["sql"].startswith("SELECT")]
+    assert not any("staffpresence" in statement for statement in written)
+    StaffPresence.objects.update(seen_at=timezone.now() - timedelta(minutes=2))
+    sam.get(LIST)
+    assert StaffPresence.objects.get().seen_at > timezone.now() - timedelta(minutes=1)
+
+
+def test_pages_for_everybody_and_the_api_note_nobody(sam: Client) -> None:
+    for path in ("/", "/healthz", "/api/docs/", "/api/v1/chats/"):
+        sam.get(path)
+    assert not StaffPresence.objects.exists()
 
 
 # --- Answering ---

@@ -12,6 +12,7 @@ from chats.deletion import delete_chat
 from chats.models import Chat, Checkpoint, Message, Reply
 from chats.people import post_person_reply
 from chats.posting import Posted
+from chats.statuses import REASON_CHARACTERS
 from chats.takeover import request_stop
 from tenants.credits import do_grant
 from tenants.models import Account, CreditEntry
@@ -177,3 +178,59 @@ def test_only_handing_a_chat_to_a_person_stops_its_reply(post: Post, chat: Chat,
     change_chat(tenant_id=chat.tenant_id, chat_id=chat.id, status=status)
     reply.refresh_from_db()
     assert not reply.stop_requested
+
+
+# --- Why a person should take over ---
+
+
+def status_of(chat: Chat) -> tuple[str, str]:
+    chat.refresh_from_db()
+    return chat.status, chat.escalation_reason
+
+
+def test_the_reason_of_an_escalation_is_kept(post: Post, chat: Chat) -> None:
+    reply = post().reply
+    assert reply is not None
+    end(reply, escalate="The user asked for a person.")
+    assert status_of(chat) == ("escalated", "The user asked for a person.")
+
+
+def test_a_reply_that_failed_may_escalate(post: Post, chat: Chat) -> None:
+    reply = post().reply
+    assert reply is not None
+    end(reply, state=Reply.State.FAILED, content="", escalate="3 replies in a row without an answer.")
+    assert status_of(chat) == ("escalated", "3 replies in a row without an answer.")
+
+
+def test_a_reason_is_cut_and_cleaned_of_what_no_database_takes(post: Post, chat: Chat) -> None:
+    reply = post().reply
+    assert reply is not None
+    end(reply, escalate=" a\0b\ud800c " + "x" * 10_000)
+    _, reason = status_of(chat)
+    assert reason.startswith("abc x")
+    assert len(reason) == REASON_CHARACTERS
+
+
+@pytest.mark.parametrize("status", [Chat.Status.ACTIVE, Chat.Status.CLOSED])
+def test_the_reason_goes_when_no_person_is_wanted_any_more(post: Post, chat: Chat, status: str) -> None:
+    reply = post().reply
+    assert reply is not None
+    end(reply, escalate="The user asked for a person.")
+    change_chat(tenant_id=chat.tenant_id, chat_id=chat.id, status=status)
+    assert status_of(chat) == (status, "")
+
+
+def test_staff_who_answer_a_chat_that_waits_leave_the_reason(post: Post, chat: Chat) -> None:
+    reply = post().reply
+    assert reply is not None
+    end(reply, escalate="The user asked for a person.")
+    change_chat(tenant_id=chat.tenant_id, chat_id=chat.id, status=Chat.Status.ESCALATED)
+    assert status_of(chat) == ("escalated", "The user asked for a person.")
+
+
+def test_a_chat_that_staff_took_over_has_no_reason_though_its_reply_gave_one(post: Post, chat: Chat) -> None:
+    reply = post().reply
+    assert reply is not None
+    change_chat(tenant_id=chat.tenant_id, chat_id=chat.id, status=Chat.Status.ESCALATED)
+    end(reply, escalate="The user asked for a person.")
+    assert status_of(chat) == ("escalated", "")

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
 
+import pytest
+from django.conf import settings
+from django.contrib.auth.models import Permission, User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from agents.contract import Policy, Request
 from chats.changes import change_chat
 from chats.chats import do_create_chat
 from chats.history import prepare
-from chats.models import Chat, Message, Reply
+from chats.models import Chat, Message, Reply, StaffPresence
 from chats.people import post_person_reply
 from chats.posting import Posted
+from chats.staff_presence import note_presence
 from tenants.models import Tenant
 from tests.chats.conftest import end
 
@@ -104,3 +115,109 @@ def test_the_tenants_policy_comes_with_the_question(post: Post, chat: Chat) -> N
         "Be kind.",
         7,
     )
+
+
+def test_when_the_tenant_gives_up_comes_with_the_question(post: Post, chat: Chat) -> None:
+    Tenant.objects.filter(id=chat.tenant_id).update(
+        answer_threshold=0.7, escalation_keywords=["lawyer", "legal action"], escalation_after=5
+    )
+    policy = request_of(post("q1")).policy
+    assert (policy.answer_threshold, policy.escalation_after) == (0.7, 5)
+    assert policy.escalation_keywords == ("lawyer", "legal action")
+
+
+def test_a_tenant_that_says_nothing_gives_up_as_an_agent_does_by_itself() -> None:
+    tenant, policy = Tenant(), Policy()
+    assert (tenant.answer_threshold, tenant.escalation_after) == (policy.answer_threshold, policy.escalation_after)
+
+
+# --- Replies without an answer ---
+
+FAILED = {"state": Reply.State.FAILED, "metadata": {"failed": True}}
+UNKNOWN = {"metadata": {"answered": False}}
+STOPPED = {"state": Reply.State.STOPPED, "metadata": {"stopped": True}}
+
+
+def request_of(posted: Posted) -> Request:
+    assert posted.reply is not None
+    prepared = prepare(tenant_id=posted.message.tenant_id, reply_id=posted.reply.id)
+    assert prepared is not None
+    return prepared.request
+
+
+@pytest.mark.parametrize(
+    ("replies", "unanswered"),
+    [
+        ([], 0),
+        ([FAILED], 1),
+        ([UNKNOWN, FAILED, UNKNOWN], 3),
+        ([FAILED, {}], 0),
+        ([FAILED, {}, UNKNOWN], 1),
+        ([UNKNOWN, STOPPED], 0),
+        ([FAILED, {"metadata": {"failed": True, "escalated": True}}], 0),
+    ],
+)
+def test_replies_without_an_answer_are_counted_back_to_the_last_with_one(
+    post: Post, replies: list[dict[str, Any]], unanswered: int
+) -> None:
+    for fields in replies:
+        finish(post("q"), "a", **fields)
+    assert request_of(post("now")).unanswered == unanswered
+
+
+def test_a_persons_reply_is_an_answer(post: Post, chat: Chat) -> None:
+    finish(post("q1"), "a1", **UNKNOWN)
+    post_person_reply(tenant_id=chat.tenant_id, chat_id=chat.id, content="Sam here", author_name="Sam")
+    assert request_of(post("q2")).unanswered == 0
+
+
+def test_what_waits_is_not_counted(post: Post) -> None:
+    first = post("q1")
+    post("q2")
+    assert request_of(first).unanswered == 0
+
+
+# --- When nobody is there ---
+
+
+@pytest.fixture
+def sam(db: None) -> User:
+    """Somebody of support."""
+    user = User.objects.create_user("sam", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="change_chat"))
+    return user
+
+
+@pytest.fixture
+def away(chat: Chat) -> str:
+    """What Acme says when nobody is there."""
+    Tenant.objects.filter(id=chat.tenant_id).update(away_message="We are back at nine.")
+    return "We are back at nine."
+
+
+def test_where_nobody_is_there_the_agent_knows_what_to_say(post: Post, away: str) -> None:
+    assert request_of(post("q1")).policy.away_message == away
+
+
+def test_where_somebody_is_there_nothing_is_said_of_it(post: Post, away: str, sam: User) -> None:
+    note_presence(sam)
+    assert request_of(post("q1")).policy.away_message == ""
+
+
+def test_who_has_not_used_the_admin_for_long_is_away(post: Post, away: str, sam: User) -> None:
+    note_presence(sam)
+    StaffPresence.objects.update(seen_at=timezone.now() - timedelta(seconds=settings.STAFF_AWAY_SECONDS + 1))
+    assert request_of(post("q1")).policy.away_message == away
+
+
+def test_who_left_the_staff_is_away(post: Post, away: str, sam: User) -> None:
+    note_presence(sam)
+    User.objects.filter(id=sam.id).update(is_active=False)
+    assert request_of(post("q1")).policy.away_message == away
+
+
+def test_a_tenant_that_says_nothing_costs_no_look_at_who_is_there(post: Post) -> None:
+    posted = post("q1")
+    with CaptureQueriesContext(connection) as captured:
+        request_of(posted)
+    assert not any("staffpresence" in query["sql"] for query in captured.captured_queries)

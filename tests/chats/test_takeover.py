@@ -5,11 +5,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 
+import pytest
+
 from chats.changes import change_chat
 from chats.deletion import delete_chat
 from chats.models import Chat, Checkpoint, Message, Reply
 from chats.posting import Posted
 from chats.takeover import Orphan, Said, adopt, do_checkpoint, find_orphans, hand_over, request_stop, stands
+from tenants.models import Tenant
 from tests.chats.conftest import die, end
 
 Post = Callable[..., Posted]
@@ -75,6 +78,21 @@ def test_the_third_death_ends_the_reply_as_failed_with_what_checkpoints_know(
     message = Message.objects.for_tenant(reply.tenant_id).get(id=reply.id)
     assert message.content == "It was late"
     assert message.metadata["failed"] is True
+
+
+@pytest.mark.parametrize(("after", "status"), [(1, "escalated"), (2, "active")])
+def test_a_third_death_that_is_one_failure_too_many_calls_a_person(
+    post: Post, chat: Chat, process: uuid.UUID, other_process: uuid.UUID, after: int, status: str
+) -> None:
+    Tenant.objects.filter(id=chat.tenant_id).update(escalation_after=after)
+    reply = started(post)
+    Reply.objects.for_tenant(reply.tenant_id).update(tries=3)
+    die(process)
+    assert adopt(orphan=orphan_of(reply), process_id=other_process) is None
+    chat.refresh_from_db()
+    assert chat.status == status
+    message = Message.objects.for_tenant(reply.tenant_id).get(id=reply.id)
+    assert message.metadata.get("escalated", False) is (status == "escalated")
 
 
 def test_the_reply_after_one_that_died_thrice_is_answered(
