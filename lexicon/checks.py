@@ -18,7 +18,7 @@ from django.conf import settings
 from django.core import checks
 from django.db import connections
 
-from lexicon import agent_checks, data_checks
+from lexicon import address_checks, agent_checks, data_checks
 from lexicon.data_checks import Found, engine_name
 
 #: The tag all of them have.
@@ -127,10 +127,13 @@ def durations() -> Found:
             "wait that long. Without it, it is 6.",
             id="lexicon.E010",
         )
-    for name in ["PING_SECONDS", *_MODEL_TIMEOUTS]:
+    for name in ["PING_SECONDS", "SLOW_READER_SECONDS", "STATEMENT_SECONDS", *_MODEL_TIMEOUTS]:
         seconds = getattr(settings, name)
         if not 0 < seconds < math.inf:
             yield checks.Error(f"{name} is {seconds:g}.", hint="It is a number of seconds above 0.", id="lexicon.E018")
+    if settings.DRAIN_SECONDS < 0:
+        hint = "It is a number of seconds; with 0 every reply that runs is handed over at once."
+        yield checks.Error(f"DRAIN_SECONDS is {settings.DRAIN_SECONDS:g}.", hint=hint, id="lexicon.E018")
 
 
 # --- What they ask ---
@@ -166,6 +169,8 @@ _ALWAYS = (
     public_url,
     trusted_proxies,
     durations,
+    address_checks.optional_addresses,
+    address_checks.port,
     data_checks.processes,
     data_checks.redis_with_sqlite,
     data_checks.database,

@@ -107,6 +107,8 @@ def _bound_silence(sock: socket.socket, seconds: float) -> None:
 
 
 def _serve(config: uvicorn.Config, sock: socket.socket) -> int:
+    # Before signals are taken: a handler that imports what is half imported fails, and the signal is lost with it.
+    config.load()
     server = Server(config)
     server.run(sockets=[sock])
     return 0 if server.started else 1

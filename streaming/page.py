@@ -14,7 +14,7 @@ from django.core import signing
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from chats.chats import do_create_chat, open_chat
 from chats.models import Chat
@@ -32,7 +32,7 @@ TOKEN_SECONDS = 300
 _SALT = "lexicon.visitor"
 
 
-@require_GET
+@require_safe
 async def page(request: HttpRequest) -> HttpResponse:
     """The page."""
     try:

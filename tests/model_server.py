@@ -24,6 +24,7 @@ are not listed here are ignored, so a test may mark its messages.
 | `total_ms` | spread the tokens so that the whole reply takes exactly so long | |
 | `hold` | a name: stop, and go on when `POST /release/<name>` comes, or came before | |
 | `hold_after` | after how many tokens to stop | 1 |
+| `hold_each` | stop after every token: the n-th goes on at `POST /release/<name>-<n>` | false |
 | `usage` | `[input, output]`, or false for none | words read, tokens said |
 | `calls` | tools to ask for first: for each round a list of `[name, arguments]`, a text as it is | |
 | `before` | for each of these rounds, what is said before it asks | |
@@ -86,6 +87,7 @@ class Script:
     total_ms: float | None = None
     hold: str | None = None
     hold_after: int = 1
+    hold_each: bool = False
     usage: tuple[int, int] | Literal[False] | None = None
     calls: list[list[tuple[str, Any]]] = field(default_factory=list)
     before: list[str] = field(default_factory=list)
@@ -344,6 +346,9 @@ class Call:
 
     async def _hold(self, *, after: int) -> None:
         name = self.script.hold
+        if name is not None and self.script.hold_each:
+            await self.server.until(lambda: after == 0 or self.server.is_released(f"{name}-{after}"))
+            return
         # A reply with fewer tokens holds once it has said them all.
         if name is None or after != min(self.script.hold_after, len(self.tokens)):
             return

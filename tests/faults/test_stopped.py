@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,7 +13,7 @@ import httpx
 from chats.models import Process, Reply
 from lexicon.database import in_thread
 from tests.cast import Actor
-from tests.client import Socket, read_sse, script
+from tests.client import Socket, eventually, read_sse, script
 from tests.faults.test_killed import SLOW, all_said, begin
 from tests.servers import Server
 
@@ -97,3 +99,15 @@ async def test_messages_that_wait_are_answered_after_the_next_start(acme: Actor,
     await in_thread(new_server, port=str(server.port))
     messages = await all_said(acme, chat, 4)
     assert [message["reply_to"] for message in messages[2:]] == [messages[0]["id"], messages[1]["id"]]
+
+
+async def test_a_process_that_is_told_to_stop_while_it_starts_stops(own_database: str, tmp_path: Path) -> None:
+    log = tmp_path / "server.log"
+    # It writes down each module once that is imported: `streaming.feed` comes before the engine that needs it.
+    server = Server(database_url=own_database, log=log, PYTHONPROFILEIMPORTTIME="1").start(wait=False)
+    try:
+        await eventually(lambda: in_thread(lambda: " streaming.feed\n" in log.read_text()))
+        assert await asyncio.to_thread(server.terminate) in (0, -signal.SIGTERM)
+    finally:
+        server.close()
+    assert "Traceback" not in log.read_text()

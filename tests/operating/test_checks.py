@@ -84,6 +84,13 @@ def test_a_good_configuration_passes(found: Found) -> None:
         ("lexicon.E018", "MODEL_GAP_SECONDS", {"MODEL_GAP_SECONDS": 0.0}),
         ("lexicon.E019", "OPENAI_API_KEY", {"OPENAI_API_KEY": "two words"}),
         ("lexicon.E020", "MODEL_RETRIES", {"MODEL_RETRIES": -1}),
+        ("lexicon.E018", "STATEMENT_SECONDS", {"STATEMENT_SECONDS": 0.0}),
+        ("lexicon.E018", "SLOW_READER_SECONDS", {"SLOW_READER_SECONDS": -1.0}),
+        ("lexicon.E018", "DRAIN_SECONDS", {"DRAIN_SECONDS": -1.0}),
+        ("lexicon.E021", "REDIS_URL", {"REDIS_URL": "localhost:6379"}),
+        ("lexicon.E021", "SENTRY_DSN", {"SENTRY_DSN": "sentry.example.com/1"}),
+        ("lexicon.E021", "OTEL_EXPORTER_OTLP_ENDPOINT", {"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318"}),
+        ("lexicon.E022", "PORT", {"PORT": 99_999}),
     ],
 )
 def test_a_bad_configuration_is_named_with_what_to_do(
@@ -112,10 +119,17 @@ def test_a_bad_configuration_is_named_with_what_to_do(
         {"AGENT_MODEL": "openai:llama3", "OPENAI_BASE_URL": "http://localhost:11434/v1"},
         {"AGENT_MODEL": "openai:gpt-5", "OPENAI_API_KEY": "a-key"},
         {"AGENT_MODEL": "anthropic:claude-x", "ANTHROPIC_API_KEY": "a-key", "AGENT_FALLBACK_MODEL": "builtin"},
+        {"REDIS_URL": "unix:///run/redis.sock", "SENTRY_DSN": "https://key@sentry.example.com/1", "DRAIN_SECONDS": 0.0},
     ],
 )
 def test_a_configuration_that_works_passes(found: Found, changes: dict[str, object]) -> None:
     assert found(**changes) == []
+
+
+def test_an_address_that_is_none_is_not_quoted(found: Found) -> None:
+    """There may be a password in it."""
+    [message] = found(REDIS_URL="a-password@redis:6379")
+    assert "a-password" not in f"{message.msg} {message.hint}"
 
 
 @pytest.mark.parametrize("kind", ["nfs4", "nfs", "cifs", "9p"])

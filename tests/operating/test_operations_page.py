@@ -23,7 +23,7 @@ def test_every_variable_is_explained_and_none_that_is_not() -> None:
 
 
 def test_every_check_is_explained_and_none_that_is_not() -> None:
-    code = "".join((ROOT / "lexicon" / name).read_text() for name in ("checks.py", "data_checks.py"))
+    code = "".join(path.read_text() for path in (ROOT / "lexicon").glob("*checks.py"))
     assert sorted(rows("Before it serves")) == sorted(set(re.findall(r'id="(lexicon\.\w+)"', code)))
 
 

@@ -64,6 +64,11 @@ def test_the_page_allows_nothing_from_elsewhere(client: Client, acme: Actor) -> 
     assert "Acme &amp; Söhne" in answer.text
 
 
+def test_a_look_at_its_headers_is_answered(client: Client, acme: Actor) -> None:
+    assert client.head("/").status_code == 200
+    assert not Chat.objects.for_tenant(acme.tenant_id).exists()
+
+
 def test_no_key_reaches_the_browser(client: Client, acme: Actor) -> None:
     shown = client.get("/").text + client.post("/chat").text + client.cookies.output()
     assert acme.tenant_key not in shown

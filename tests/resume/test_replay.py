@@ -11,7 +11,7 @@ from chats.models import Chat, Message
 from lexicon.database import in_thread
 from tests.cast import Actor
 from tests.client import Socket
-from tests.websocket.conftest import Model, history
+from tests.websocket.conftest import Model
 
 
 def tell(actor: Actor, chat_id: str, count: int) -> None:
@@ -123,29 +123,3 @@ async def test_a_cursor_that_is_none_closes_with_4400(acme: Actor, after: str) -
     socket = await Socket.open(acme.ws, **address, after=after)
     assert await socket.closed() == (4400, "INVALID_REQUEST")
     assert list(socket.events[0]["details"]["fields"]) == ["after"]
-
-
-async def test_every_cut_point_of_a_reply_of_two_hundred_pieces_gives_exactly_the_rest(
-    acme: Actor, model: Model
-) -> None:
-    """A socket joins before each of the pieces: all of them fold to the same text."""
-    chat_id = acme.new_chat()
-    joined: list[Socket] = []
-    async with await acme.join(chat_id) as asked:
-        text = " ".join(f"word{number}" for number in range(200))
-        # So slowly that a busy machine, too, joins sockets between most of them.
-        await asked.send({"content": model.script(say=text, every_ms=40)})
-        while True:
-            event = await asked.next()
-            if event["event_type"] == "message_stream_ended":
-                break
-            if event["event_type"] == "message_stream_token":
-                joined.append(
-                    await Socket.open(acme.ws, api_key=acme.tenant_key, user_id="alice", chat_id=chat_id, after="1")
-                )
-        assert len(joined) > 100
-        for socket in joined:
-            await socket.until("message_stream_ended")
-            assert socket.folded() == text
-            assert sequences(socket) == [2]
-    assert history(acme, chat_id)[1]["content"] == text

@@ -103,27 +103,6 @@ async def test_the_reply_goes_on_after_the_event_the_client_has(
     assert await resumed.rest() == (await posted.rest())[last:]
 
 
-async def test_every_cut_point_of_two_hundred_pieces_gives_exactly_the_rest(customer: Customer, model: Model) -> None:
-    conversation = customer.actor.new_conversation()
-    text = " ".join(f"word{number}" for number in range(200))
-    message = model.script(say=text, every_ms=25, hold=True, hold_after=199)
-    posted = await customer.open("POST", f"/{conversation}/messages", json={"message": message})
-    resumed: list[tuple[int, Response]] = []
-    known = 0
-    while b"word198 " not in posted.body:
-        await posted.until(b"id: %d\n" % (known + 1))
-        known = read_sse(posted.body)[-1][0]
-        params = {"stream": posted.headers["X-Stream-Id"]}
-        headers = {"Last-Event-ID": str(known)}
-        resumed.append((known, await customer.open("GET", f"/{conversation}/stream", params=params, headers=headers)))
-    model.release()
-    told = await posted.rest()
-    assert text_of(told) == text
-    assert len(resumed) > 50
-    for last, response in resumed:
-        assert await response.rest() == told[last:]
-
-
 async def test_the_stream_of_another_reply_is_204(customer: Customer, model: Model) -> None:
     conversation, _ = await begin(customer, model)
     response = await customer.client.get(f"/{conversation}/stream", params={"stream": f"{uuid.uuid4()}:1"})

@@ -56,7 +56,10 @@ async def test_only_the_socket_that_repeats_hears_of_it(acme: Actor) -> None:
         assert await listens.quiet() == []
 
 
-async def test_fifty_at_once_from_two_sockets_are_one_message(acme: Actor, model: Model) -> None:
+async def test_fifty_at_once_from_two_sockets_are_one_message_one_call_and_one_charge(
+    new_tenant: NewTenant, model: Model
+) -> None:
+    acme = await new_tenant(credits=1000)
     chat_id = acme.new_chat()
     frame = {"content": model.script(say="one two"), "client_message_id": "m1"}
 
@@ -77,6 +80,8 @@ async def test_fifty_at_once_from_two_sockets_are_one_message(acme: Actor, model
     assert [row["content"] for row in history(acme, chat_id)].count(frame["content"]) == 1
     assert [row["content"] for row in history(acme, chat_id)].count("one two") == 1
     assert len(model.calls()) == 1
+    charges = CreditEntry.objects.for_tenant(acme.tenant_id).filter(reason="reply")
+    assert await in_thread(charges.count) == 3  # with the two that were said last
 
 
 async def test_a_repeat_while_the_reply_streams_does_not_start_it_again(acme: Actor, model: Model) -> None:

@@ -46,7 +46,8 @@ async def test_all_stop_in_good_order_when_the_parent_is_told_to(acme: Actor, ne
     server = await in_thread(new_server, WEB_CONCURRENCY="2", DRAIN_SECONDS="0.5")
     acme.base = server.http
     assert len(await both_serve(server)) == 2
-    begun = [await begin(server, acme) for _ in range(6)]
+    # None of them is done by itself, however long the others take to begin.
+    begun = [await begin(server, acme, message=script(say="One two", every_ms=60_000)) for _ in range(6)]
     ending = asyncio.create_task(asyncio.to_thread(server.terminate))
     assert [(await socket.closed())[0] for _, socket in begun] == [1012] * 6
     assert await ending == 0
