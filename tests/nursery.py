@@ -26,6 +26,7 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -116,6 +117,24 @@ def start_python(arguments: Sequence[str], *, env: Mapping[str, str], stdout: in
     with _lock:
         _nursery = _nursery or Nursery()
     return _nursery.start(arguments, env=env, stdout=stdout, stderr=stderr)
+
+
+def run_python(
+    arguments: Sequence[str], *, env: Mapping[str, str], timeout: float | None = None
+) -> subprocess.CompletedProcess[str]:
+    """What `python <arguments>` in the repository's folder printed, and how it ended: as `subprocess.run`."""
+    with TemporaryFile() as out, TemporaryFile() as err:
+        child = start_python(arguments, env=env, stdout=out.fileno(), stderr=err.fileno())
+        try:
+            code = child.wait(timeout)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            raise
+        texts = []
+        for file in (out, err):
+            file.seek(0)
+            texts.append(file.read().decode())
+    return subprocess.CompletedProcess([sys.executable, *arguments], code, *texts)
 
 
 # --- In the nursery ---

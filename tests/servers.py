@@ -21,6 +21,20 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def is_ready(port: int) -> bool:
+    """Whether a server listens there that may be spoken to."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        # Two processes on one database without Redis serve, but are nothing to send traffic to.
+        return answer.status == 200 or b"set REDIS_URL" in answer.read()
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
 class Server:
     """One process of the service under a real ASGI server."""
 
@@ -78,22 +92,10 @@ class Server:
             assert self.process is not None
             if self.process.poll() is not None:
                 raise AssertionError(f"the server ended with {self.process.returncode}:\n{self.log.read_text()}")
-            if self._is_ready():
+            if is_ready(self.port):
                 return
             time.sleep(0.05)
         raise AssertionError(f"the server was not ready in {seconds} s:\n{self.log.read_text()}")
-
-    def _is_ready(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-        try:
-            connection.request("GET", "/readyz")
-            answer = connection.getresponse()
-            # Two processes on one database without Redis serve, but are nothing to send traffic to.
-            return answer.status == 200 or b"set REDIS_URL" in answer.read()
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
 
     def terminate(self, seconds: float = 40) -> int:
         """SIGTERM, and the exit code."""

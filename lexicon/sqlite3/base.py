@@ -9,7 +9,9 @@ served. Between processes (a command beside the server) SQLite's own waiting hol
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -23,37 +25,49 @@ _WRITING = ("INSERT", "UPDATE", "DELETE", "REPLACE")
 class Line:
     """Those who wait to write to one file. One at a time has the turn, the others get it in the order they came."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._lock = threading.Lock()
         self._waiting: deque[threading.Event] = deque()
         self._taken = False
+        #: When the turn last passed to somebody.
+        self._moved_at = 0.0
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def take(self, seconds: float) -> None:
-        """Wait for the turn. Raises OperationalError where it does not come in so many seconds."""
+        """Wait for the turn. Raises OperationalError where nobody's comes for so many seconds.
+
+        Behind others who write, it comes; behind one who holds on to it, it does not.
+        """
         with self._lock:
             if not self._taken:
-                self._taken = True
+                self._pass()
                 return
             mine = threading.Event()
             self._waiting.append(mine)
-        if mine.wait(seconds):
-            return
-        with self._lock:
-            # It may have come just now.
-            if not mine.is_set():
-                self._waiting.remove(mine)
-                raise OperationalError("database is locked: the turn to write did not come")
+        left = seconds
+        while not mine.wait(left):
+            with self._lock:
+                if mine.is_set():
+                    return
+                left = self._moved_at + seconds - self._clock()
+                if left <= 0:
+                    self._waiting.remove(mine)
+                    raise OperationalError("database is locked: the turn to write did not come")
 
     def give(self) -> None:
-        """Pass the turn on."""
+        """Let the next one have the turn."""
         with self._lock:
+            self._taken = False
             if self._waiting:
+                self._pass()
                 self._waiting.popleft().set()
-            else:
-                self._taken = False
+
+    def _pass(self) -> None:
+        self._taken = True
+        self._moved_at = self._clock()
 
 
 _lines: dict[str, Line] = {}

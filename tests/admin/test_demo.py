@@ -23,7 +23,7 @@ from django.core.management import call_command
 from agents.models import Article
 from tenants.authentication import open_key
 from tenants.models import ApiKey, Tenant
-from tests.servers import ROOT, free_port
+from tests.servers import ROOT, free_port, is_ready
 
 #: No database decides it (tests/__main__.py).
 pytestmark = pytest.mark.once
@@ -141,6 +141,7 @@ class Run:
     """`manage.py demo` as `make run` calls it, on a database that is not there yet."""
 
     def __init__(self, folder: Path, port: int) -> None:
+        self.port = port
         self.base = f"http://127.0.0.1:{port}"
         self.log = folder / "run.log"
         kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
@@ -151,14 +152,11 @@ class Run:
 
     def until_ready(self) -> Printed:
         until = time.monotonic() + 60
-        while time.monotonic() < until:
+        while not is_ready(self.port):
             assert self.process.poll() is None, self.log.read_text()
-            try:
-                if httpx.get(self.base + "/readyz").status_code == 200:
-                    return Printed(self.log.read_text().partition("Serving until")[0])
-            except httpx.TransportError:
-                time.sleep(0.05)
-        raise AssertionError(self.log.read_text())
+            assert time.monotonic() < until, self.log.read_text()
+            time.sleep(0.05)
+        return Printed(self.log.read_text().partition("Serving until")[0])
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)

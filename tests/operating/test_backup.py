@@ -22,6 +22,7 @@ from tests import settings as test_settings
 from tests.cast import Actor
 from tests.client import eventually, script
 from tests.faults.test_killed import history
+from tests.nursery import run_python
 from tests.servers import ROOT, Server
 
 NewServer = Callable[..., Server]
@@ -29,13 +30,8 @@ NewServer = Callable[..., Server]
 
 def backup(database_url: str, target: Path) -> subprocess.CompletedProcess[str]:
     """`manage.py backup`."""
-    return subprocess.run(
-        [sys.executable, "manage.py", "backup", str(target)],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "SECRET_KEY": "x" * 50, "DATABASE_URL": database_url},
-        capture_output=True,
-        text=True,
-    )
+    env = {"PATH": os.environ["PATH"], "SECRET_KEY": "x" * 50, "DATABASE_URL": database_url}
+    return run_python(["manage.py", "backup", str(target)], env=env)
 
 
 def restore(database_url: str, backup: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +13,8 @@ from django.core import checks
 
 from lexicon import checks as ours
 from lexicon import data_checks
-from tests.servers import ROOT, free_port
+from tests.nursery import run_python
+from tests.servers import free_port
 
 Found = Callable[..., list[checks.CheckMessage]]
 
@@ -151,14 +151,8 @@ def test_the_file_system_is_that_of_the_innermost_mount(monkeypatch: pytest.Monk
 
 def serve(**env: str) -> subprocess.CompletedProcess[str]:
     """A server that is told to listen on a port of its own, with little else in its environment."""
-    return subprocess.run(
-        [sys.executable, "-m", "lexicon.serve"],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "PORT": str(free_port()), "SECRET_KEY": settings.SECRET_KEY, **env},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    given = {"PATH": os.environ["PATH"], "PORT": str(free_port()), "SECRET_KEY": settings.SECRET_KEY, **env}
+    return run_python(["-m", "lexicon.serve"], env=given, timeout=60)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import json
 import shutil
 import sqlite3
 import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
@@ -22,7 +21,8 @@ from lexicon.database import in_thread
 from tenants.models import Tenant
 from tests.cast import Actor
 from tests.conftest import _administer, database_url
-from tests.servers import ROOT, Server
+from tests.nursery import run_python
+from tests.servers import Server
 
 Rows = dict[str, list[str]]
 
@@ -35,8 +35,7 @@ class Source:
         self.server = Server(database_url=f"sqlite:///{self.path}", log=folder / "source.log")
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        env = {**self.server.env, "DJANGO_SETTINGS_MODULE": "lexicon.settings"}
-        return subprocess.run([sys.executable, *command], cwd=ROOT, env=env, capture_output=True, text=True)
+        return run_python(command, env={**self.server.env, "DJANGO_SETTINGS_MODULE": "lexicon.settings"})
 
     def move(self, target: str) -> subprocess.CompletedProcess[str]:
         return self.run("manage.py", "move_to_postgres", target)

@@ -169,6 +169,21 @@ def test_a_savepoint_keeps_the_turn(transactional_db: None) -> None:
         pass
 
 
+def test_who_waits_is_refused_when_the_line_stands_still_not_when_it_is_long() -> None:
+    now = 0.0
+    line = Line(clock=lambda: now)
+    line.take(SOON)
+    with ThreadPoolExecutor(1) as threads:
+        waits = threads.submit(line.take, 0.01)
+        # By this clock, somebody was given the turn just now, however often it is asked.
+        time.sleep(0.2)
+        assert not waits.done()
+        now = 0.02
+        assert isinstance(waits.exception(SOON), OperationalError)
+    line.give()
+    line.take(SOON)
+
+
 def test_a_turn_that_comes_as_one_gives_up_is_not_lost() -> None:
     """Whether it was in time or not: afterwards it can be had."""
     line = Line()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 
 import httpx
 import pytest
 
+from tests.nursery import run_python
 from tests.servers import ROOT, Server
 
 LISTED = dict(re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
@@ -18,13 +18,7 @@ READ = set(re.findall(r'given\(env\.\w+, "([A-Z_]+)"', (ROOT / "lexicon" / "sett
 
 def check(**env: str) -> subprocess.CompletedProcess[str]:
     """`manage.py check` with nothing else in its environment."""
-    return subprocess.run(
-        [sys.executable, "manage.py", "check"],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], **env},
-        capture_output=True,
-        text=True,
-    )
+    return run_python(["manage.py", "check"], env={"PATH": os.environ["PATH"], **env})
 
 
 def test_every_variable_that_is_read_is_listed() -> None:
@@ -52,14 +46,8 @@ def test_an_address_that_is_none_is_named() -> None:
 
 def test_the_server_refuses_to_start_without_a_secret(tmp_path: os.PathLike[str]) -> None:
     """Also where `make run` has left one: production is every start that is not `make run`."""
-    done = subprocess.run(
-        [sys.executable, "-m", "lexicon.serve"],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "DATABASE_URL": f"sqlite:///{tmp_path}/none.sqlite3"},
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
+    env = {"PATH": os.environ["PATH"], "DATABASE_URL": f"sqlite:///{tmp_path}/none.sqlite3"}
+    done = run_python(["-m", "lexicon.serve"], env=env, timeout=30)
     assert done.returncode == 2
     assert "SECRET_KEY is not set" in done.stderr
 

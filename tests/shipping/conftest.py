@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,8 +21,9 @@ from tests.cast import Actor
 from tests.client import Socket
 from tests.cluster.conftest import OwnRedis
 from tests.conftest import _administer, database_url
+from tests.nursery import run_python
 from tests.page.tools import need
-from tests.servers import ROOT, Server, free_port
+from tests.servers import Server, free_port
 from tests.shipping import nginx
 
 UNLIMITED = ("--rest-per-minute=100000", "--ws-messages-per-second=10000", "--ws-connections=10000")
@@ -109,13 +108,8 @@ def cluster(pristine: str, model_server: str, tmp_path_factory: pytest.TempPathF
 
 def new_tenant(address: str, *, base: str) -> Actor:
     """A tenant that the operator made."""
-    done = subprocess.run(
-        [sys.executable, "manage.py", "create_tenant", "Acme", "--json", "--model=openai:test", *UNLIMITED],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "SECRET_KEY": "only-for-tests-" + "x" * 50, "DATABASE_URL": address},
-        capture_output=True,
-        text=True,
-    )
+    env = {"PATH": os.environ["PATH"], "SECRET_KEY": "only-for-tests-" + "x" * 50, "DATABASE_URL": address}
+    done = run_python(["manage.py", "create_tenant", "Acme", "--json", "--model=openai:test", *UNLIMITED], env=env)
     assert done.returncode == 0, done.stderr
     made = json.loads(done.stdout.splitlines()[-1])
     tenant = cast("Tenant", SimpleNamespace(id=uuid.UUID(made["tenant_id"])))

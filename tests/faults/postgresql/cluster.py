@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import uuid
 from pathlib import Path
 
 import psycopg
 
-from tests.servers import ROOT, free_port
+from tests.nursery import run_python
+from tests.servers import free_port
 
 
 def find_programs() -> Path | None:
@@ -53,7 +53,7 @@ class Cluster:
             "DATABASE_URL": self.url("template"),
             "LOG_LEVEL": "WARNING",
         }
-        subprocess.run([sys.executable, "manage.py", "migrate", "-v", "0"], cwd=ROOT, env=env, check=True)
+        run_python(["manage.py", "migrate", "-v", "0"], env=env).check_returncode()
 
     def url(self, name: str) -> str:
         return f"postgres://postgres@127.0.0.1:{self.port}/{name}"
