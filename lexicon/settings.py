@@ -282,6 +282,8 @@ OTEL_EXPORTER_OTLP_ENDPOINT = given(env.str, "OTEL_EXPORTER_OTLP_ENDPOINT", "")
 # --- Logs ----------------------------------------------------------------------------------------
 
 LOG_LEVEL = given(env.str, "LOG_LEVEL", "INFO").upper()
+if LOG_LEVEL not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
+    raise ImproperlyConfigured(f"LOG_LEVEL must be DEBUG, INFO, WARNING, ERROR or CRITICAL, not {LOG_LEVEL!r}.")
 LOG_FORMAT = given(env.str, "LOG_FORMAT", "json")
 if LOG_FORMAT not in ("text", "json"):
     raise ImproperlyConfigured(f"LOG_FORMAT must be text or json, not {LOG_FORMAT!r}.")

@@ -57,13 +57,13 @@ class TenantForm(forms.ModelForm):
         required=False, help_text="Whoever says one of these words or phrases is handed to a person, one a line."
     )
     new_model_api_key = forms.CharField(
-        label="key of the model",
+        label="Key of the model",
         required=False,
         strip=True,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
         help_text="Never shown again. Empty: the one that is stored stays.",
     )
-    forget_model_api_key = forms.BooleanField(label="forget the stored key", required=False)
+    forget_model_api_key = forms.BooleanField(label="Forget the stored key", required=False)
 
     def clean(self) -> dict[str, Any]:
         """Take the model's key over: the new one, the stored one, or none."""

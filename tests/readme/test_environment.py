@@ -44,6 +44,14 @@ def test_an_address_that_is_none_is_named() -> None:
     assert "PUBLIC_URL must look like https://chat.example.com, not 'chat.example.com'" in done.stderr
 
 
+@pytest.mark.parametrize(("name", "value"), [("LOG_LEVEL", "CHATTY"), ("LOG_FORMAT", "xml")])
+def test_a_log_that_can_not_be_written_is_named(name: str, value: str) -> None:
+    done = check(SECRET_KEY="x" * 50, **{name: value})
+    assert done.returncode != 0
+    assert f"{name} must be " in done.stderr
+    assert f"not '{value}'" in done.stderr
+
+
 def test_the_server_refuses_to_start_without_a_secret(tmp_path: os.PathLike[str]) -> None:
     """Also where `make run` has left one: production is every start that is not `make run`."""
     env = {"PATH": os.environ["PATH"], "DATABASE_URL": f"sqlite:///{tmp_path}/none.sqlite3"}
