@@ -67,7 +67,7 @@ async def _offer(stage: Stage, speaker: Talker, healthy: list[Talker], clients: 
     # The reader of this response keeps up.
     caller = Caller(stage.history, f"caller-{name}", acme)
     # It holds until the others listen, too.
-    reading = asyncio.create_task(caller.ask(conversation, _long(OFFERED, hold=name), id=name))
+    reading = asyncio.create_task(caller.ask(conversation, _long(OFFERED, hold=name), id=name, seconds=180))
     await stage.within(15, "the response begins", lambda: _begun(caller))
     address = f"/api/v1/customer/conversations/{conversation}/stream"
     for client in clients[half:]:
@@ -93,7 +93,7 @@ async def _begun(caller: Caller) -> bool:
 
 async def _say(talker: Talker) -> float:
     began = time.monotonic()
-    await talker.say(message())
+    await talker.say(message(), 180)
     return time.monotonic() - began
 
 
