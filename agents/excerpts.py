@@ -13,18 +13,19 @@ _BLANK_LINES = re.compile(r"\n[ \t]*\n\s*")
 _BETWEEN_SENTENCES = re.compile(r"(?:(?<=[.!?…])|(?<=[.!?…][\"'”’)*_]))\s+|\n(?=[ \t]*(?:[-*+]|\d+[.)])[ \t])")
 
 
-def excerpt(text: str, wanted: Mapping[str, float], *, longest: int) -> str:
+def excerpt(text: str, wanted: Mapping[str, float], *, longest: int, language: str = "en") -> str:
     """The paragraph of `text` that holds most of the wanted terms, or as much around its best sentence as fits.
 
-    `wanted` weighs each term; `longest` is in characters. Of equal parts the first is taken.
+    `wanted` weighs each term; `longest` is in characters, `language` is the language
+    tag of the text. Of equal parts the first is taken.
     """
     text = "\n".join(text.strip().splitlines())  # a browser's form sends CRLF
-    best = max(_paragraphs(text), key=lambda part: _weight(part, wanted), default="")
-    return best if len(best) <= longest else _around_best_sentence(best, wanted, longest)
+    best = max(_paragraphs(text), key=lambda part: _weight(part, wanted, language), default="")
+    return best if len(best) <= longest else _around_best_sentence(best, wanted, longest, language)
 
 
-def _weight(part: str, wanted: Mapping[str, float]) -> float:
-    return sum(wanted.get(term, 0.0) for term in set(terms(part)))
+def _weight(part: str, wanted: Mapping[str, float], language: str) -> float:
+    return sum(wanted.get(term, 0.0) for term in set(terms(part, language)))
 
 
 def _paragraphs(text: str) -> list[str]:
@@ -42,11 +43,11 @@ def _paragraphs(text: str) -> list[str]:
     return paragraphs if paragraphs else [leading.rstrip()]
 
 
-def _around_best_sentence(text: str, wanted: Mapping[str, float], longest: int) -> str:
+def _around_best_sentence(text: str, wanted: Mapping[str, float], longest: int, language: str) -> str:
     """Whole sentences that follow each other, grown from the best one, first forward, then backward."""
     breaks = [(0, 0), *(match.span() for match in _BETWEEN_SENTENCES.finditer(text)), (len(text), len(text))]
     spans = [(before[1], after[0]) for before, after in pairwise(breaks)]
-    first = last = max(range(len(spans)), key=lambda index: _weight(text[slice(*spans[index])], wanted))
+    first = last = max(range(len(spans)), key=lambda index: _weight(text[slice(*spans[index])], wanted, language))
     while last + 1 < len(spans) and spans[last + 1][1] - spans[first][0] <= longest:
         last += 1
     while first > 0 and spans[last][1] - spans[first - 1][0] <= longest:

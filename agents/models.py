@@ -26,14 +26,17 @@ class Article(TenantOwned):
     source_url = models.URLField("source", max_length=2000, blank=True, help_text="Where the original is.")
     #: How many terms are indexed, those of the title counted as often as they weigh.
     length = models.PositiveIntegerField("terms", default=0, editable=False)
+    #: What the terms were made by (agents.terms.INDEXED_BY).
+    indexed_by = models.CharField(max_length=16, default="", editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
         ordering = ("title", "id")
         indexes = (
-            # Serves the two sums that every search begins with from the index alone.
-            models.Index(fields=("tenant", "state", "length"), name="article_lengths"),
+            # Serves the sums that every search begins with from the index alone.
+            models.Index(fields=("tenant", "state", "language", "length"), name="article_lengths"),
+            models.Index(fields=("indexed_by",), name="article_by_index"),
             models.Index(fields=("title", "id"), name="article_by_title"),
             models.Index(fields=("tenant", "title", "id"), name="article_of_tenant"),
         )
