@@ -29,6 +29,8 @@ class Passage:
     score: float
     #: Where the original is; "" where nobody said.
     url: str = ""
+    #: The language tag of the article.
+    language: str = "en"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from itertools import pairwise
 
-from agents.terms import terms
+from agents.terms import term_set
 
 _BLANK_LINES = re.compile(r"\n[ \t]*\n\s*")
 # Between two sentences: white space after a mark, or a line's end before the next point of a list.
@@ -25,7 +25,7 @@ def excerpt(text: str, wanted: Mapping[str, float], *, longest: int, language: s
 
 
 def _weight(part: str, wanted: Mapping[str, float], language: str) -> float:
-    return sum(wanted.get(term, 0.0) for term in set(terms(part, language)))
+    return sum(wanted.get(term, 0.0) for term in term_set(part, language))
 
 
 def _paragraphs(text: str) -> list[str]:

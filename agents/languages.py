@@ -1,8 +1,10 @@
 """What is known about a language: how its words are stemmed, which of them say nothing, and which mean the same?
 
 Stems are Snowball's (https://snowballstem.org). The rest is data, in `agents/words/<language>/`: `stop_words.txt`,
-and where somebody wrote them `irregular.txt` (a word, then forms of it that no suffix rule brings to it) and
-`synonyms.txt` (a group a line, separated by commas; the first stands for all of them).
+and where somebody wrote them `irregular.txt` (a word, then forms of it that no suffix rule brings to it),
+`synonyms.txt` (a group a line, separated by commas; the first stands for all of them), `weak_words.txt` (words of every
+subject, which say little) and `related.txt` (words of one
+subject in a line: who asks with one of them may mean what was written with another; agents/related.py).
 """
 
 from __future__ import annotations
@@ -62,6 +64,8 @@ class Language:
 
     code: str
     stop_words: frozenset[str] = frozenset()
+    #: Stems.
+    weak_words: set[str] = field(default_factory=set)
     irregular: dict[str, str] = field(default_factory=dict)
     #: Stem to stem.
     synonyms: dict[str, str] = field(default_factory=dict)
@@ -86,12 +90,15 @@ def language(tag: str) -> Language:
         return Language(code)
     known = Language(
         code,
-        stop_words=frozenset(word for line in _lines(code, "stop_words.txt") for word in line.split()),
-        irregular={form: forms[0] for forms in map(str.split, _lines(code, "irregular.txt")) for form in forms[1:]},
+        stop_words=frozenset(word for line in lines(code, "stop_words.txt") for word in line.split()),
+        irregular={form: forms[0] for forms in map(str.split, lines(code, "irregular.txt")) for form in forms[1:]},
     )
-    for line in _lines(code, "synonyms.txt"):
+    known.weak_words.update(known.stem(word) for line in lines(code, "weak_words.txt") for word in line.split())
+    for line in lines(code, "synonyms.txt"):
         first, *others = [tuple(map(known.stem, phrase.split())) for phrase in line.split(",")]
         for phrase in others:
+            if phrase == first:
+                continue
             if len(phrase) == 1:
                 known.synonyms[phrase[0]] = first[0]
             else:
@@ -101,7 +108,8 @@ def language(tag: str) -> Language:
     return known
 
 
-def _lines(code: str, name: str) -> list[str]:
+def lines(code: str, name: str) -> list[str]:
+    """The lines of a file of data about a language; none where there is no such file."""
     path = _FOLDER / code / name
     return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 

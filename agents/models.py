@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import uuid
 
 from django.db import models
@@ -9,9 +10,17 @@ from django.utils import timezone
 
 from tenants.models import TenantOwned
 
+#: A sum of eight million of them is still a 64-bit integer, and two of them are hardly ever equal.
+STAMP_BITS = 40
+
+
+def new_stamp() -> int:
+    """A stamp that no article has."""
+    return random.getrandbits(STAMP_BITS)
+
 
 class Article(TenantOwned):
-    """Something the tenant wants its users to know. Saved by `agents.knowledge.save_article`, which indexes it."""
+    """Something the tenant wants its users to know. Saved by `agents.knowledge.save_article`."""
 
     class State(models.TextChoices):
         DRAFT = "draft", "draft: no answer quotes it"
@@ -24,36 +33,19 @@ class Article(TenantOwned):
     state = models.CharField(max_length=10, choices=State, default=State.PUBLISHED)
     language = models.CharField(max_length=35, default="en", help_text="A language tag, for example en or de-AT.")
     source_url = models.URLField("source", max_length=2000, blank=True, help_text="Where the original is.")
-    #: How many terms are indexed, those of the title counted as often as they weigh.
-    length = models.PositiveIntegerField("terms", default=0, editable=False)
-    #: What the terms were made by (agents.terms.INDEXED_BY).
-    indexed_by = models.CharField(max_length=16, default="", editable=False)
+    #: Another one with every saving, so that a sum of them tells whether anything changed (agents/shelves.py).
+    stamp = models.BigIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
         ordering = ("title", "id")
         indexes = (
-            # Serves the sums that every search begins with from the index alone.
-            models.Index(fields=("tenant", "state", "language", "length"), name="article_lengths"),
-            models.Index(fields=("indexed_by",), name="article_by_index"),
+            # Serves what every search begins with from the index alone.
+            models.Index(fields=("tenant", "state", "stamp"), name="article_stamps"),
             models.Index(fields=("title", "id"), name="article_by_title"),
             models.Index(fields=("tenant", "title", "id"), name="article_of_tenant"),
         )
 
     def __str__(self) -> str:
         return self.title
-
-
-class Posting(TenantOwned):
-    """How often an article uses a term: the rows in which search looks."""
-
-    article = models.ForeignKey(Article, on_delete=models.CASCADE, related_name="postings")
-    term = models.CharField(max_length=64)
-    frequency = models.PositiveIntegerField()
-
-    class Meta:
-        constraints = (models.UniqueConstraint(fields=("tenant", "term", "article"), name="posting_of_term"),)
-
-    def __str__(self) -> str:
-        return f"{self.term} × {self.frequency}"

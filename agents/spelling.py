@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-#: Shorter words have too many neighbours that mean something else.
+#: Shorter terms have too many neighbours that mean something else.
 SHORTEST = 5
+#: Of shorter ones a letter in place of another makes another word more often than a slip: bread, break.
+SHORTEST_MISTAKEN = 7
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 def neighbours(term: str) -> set[str]:
-    """The terms that are one slip away: a letter left out, added, mistaken, or two of them exchanged.
+    """The terms that are one slip away: a letter left out, added, or mistaken, or two of them exchanged.
 
-    The first letter stands: people hardly ever mistake it (Pollock and Zamora 1984, "Automatic spelling correction in
-    scientific and scholarly text"). Only of words of Latin letters; a number is never a slip.
+    The first letter stands: people seldom mistake it. Only of Latin letters; a number is never a slip.
     """
     if len(term) < SHORTEST or not (term.isascii() and term.isalpha()):
         return set()
@@ -28,5 +29,5 @@ def _slips(term: str) -> Iterator[str]:
             yield head + tail[1] + tail[0] + tail[2:]
         for letter in _LETTERS:
             yield head + letter + tail
-            if tail:
+            if tail and len(term) >= SHORTEST_MISTAKEN:
                 yield head + letter + tail[1:]

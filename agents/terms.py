@@ -9,13 +9,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from hashlib import sha256
-from importlib.metadata import version
-from pathlib import Path
+from functools import lru_cache
 
 from agents.languages import Language, language
 
-#: Longest term, in characters: the width of the column. Longer ones are cut, in articles and questions alike.
+#: Longest term, in characters. Longer ones are cut, in articles and questions alike.
 MAX_TERM = 64
 
 # Python counts no vowel sign or accent that is a character of its own to a word.
@@ -46,6 +44,12 @@ def terms(text: str, tag: str = "en") -> list[str]:
     return [term[:MAX_TERM] for term in _meant(known, found, stems)]
 
 
+@lru_cache(maxsize=2000)
+def term_set(text: str, tag: str = "en") -> frozenset[str]:
+    """The terms of a text, each once. Remembered, for the parts of articles that are quoted again and again."""
+    return frozenset(terms(text, tag))
+
+
 def _parts(word: str) -> Iterator[str]:
     if word.isascii():
         yield word
@@ -74,14 +78,3 @@ def _meant(known: Language, found: list[str], stems: list[str]) -> Iterator[str]
             if found[position] not in known.stop_words:
                 yield known.synonyms.get(stems[position], stems[position])
             position += 1
-
-
-def _digest() -> str:
-    code = [Path(__file__), Path(__file__).with_name("languages.py")]
-    files = code + sorted(Path(__file__).with_name("words").rglob("*.txt"))
-    content = b"".join(path.read_bytes() for path in files)
-    return sha256(content + version("PyStemmer").encode()).hexdigest()[:16]
-
-
-#: What terms are made by. An article that was indexed by something else is indexed anew (agents/librarian.py).
-INDEXED_BY = _digest()
