@@ -77,6 +77,17 @@ class Language:
         return _stem(self.code, self.irregular.get(word, word))
 
 
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word of a language."""
+
+    stem: str
+    #: The term that stands for it; "" where it says nothing.
+    term: str
+    #: The phrases that begin with it, the longest first.
+    phrases: tuple[tuple[Stems, str], ...]
+
+
 def primary(tag: str) -> str:
     """The language of a tag: of de-AT it is de."""
     return tag.replace("_", "-").split("-")[0].casefold()
@@ -108,6 +119,15 @@ def language(tag: str) -> Language:
     return known
 
 
+@lru_cache(maxsize=50_000)
+def look_up(word: str, tag: str) -> Word:
+    """What is known of a word, which is case folded."""
+    known = language(tag)
+    stem = known.stem(word)
+    term = "" if word in known.stop_words else known.synonyms.get(stem, stem)
+    return Word(stem, term, tuple(known.phrases.get(stem, ())))
+
+
 def lines(code: str, name: str) -> list[str]:
     """The lines of a file of data about a language; none where there is no such file."""
     path = _FOLDER / code / name
@@ -118,12 +138,11 @@ def lines(code: str, name: str) -> list[str]:
 _threads = local()
 
 
-@lru_cache(maxsize=50_000)
 def _stem(code: str, word: str) -> str:
     if code not in ALGORITHMS:
         return word
     stemmers: dict[str, Stemmer.Stemmer] = _threads.__dict__.setdefault("stemmers", {})
     if code not in stemmers:
-        # It keeps no words itself; the cache above serves all threads.
+        # It keeps no words itself: `look_up` does, for all threads.
         stemmers[code] = Stemmer.Stemmer(ALGORITHMS[code], 0)
     return str(stemmers[code].stemWord(word))

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 
-from agents.languages import Language, language
+from agents.languages import Word, look_up
 
 #: Longest term, in characters. Longer ones are cut, in articles and questions alike.
 MAX_TERM = 64
@@ -38,10 +38,13 @@ def terms(text: str, tag: str = "en") -> list[str]:
 
     Where nobody puts spaces between words, a term is two characters that follow each other.
     """
-    known = language(tag)
-    found = [part for word in words(_E_WORD.sub("e", text.replace("’", "'"))) for part in _parts(word)]
-    stems = [known.stem(word) for word in found]
-    return [term[:MAX_TERM] for term in _meant(known, found, stems)]
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    if "e-" in plain:
+        plain = _E_WORD.sub("e", plain)
+    found = _WORD.findall(plain)
+    if not plain.isascii():
+        found = [part for word in found for part in _parts(word)]
+    return _meant([look_up(word, tag) for word in found])
 
 
 @lru_cache(maxsize=2000)
@@ -65,16 +68,21 @@ def _parts(word: str) -> Iterator[str]:
         yield word[end:]
 
 
-def _meant(known: Language, found: list[str], stems: list[str]) -> Iterator[str]:
+def _meant(found: list[Word]) -> list[str]:
     """The terms: a phrase is what it stands for, and words that say nothing are left out."""
+    meant = []
     position = 0
-    while position < len(stems):
-        for phrase, meaning in known.phrases.get(stems[position], ()):
-            if tuple(stems[position : position + len(phrase)]) == phrase:
-                yield meaning
-                position += len(phrase)
+    for index, word in enumerate(found):
+        if index < position:
+            continue
+        for phrase, term in word.phrases:
+            if len(phrase) <= len(found) - index and all(
+                other.stem == stem for other, stem in zip(found[index : index + len(phrase)], phrase, strict=False)
+            ):
+                meant.append(term)
+                position = index + len(phrase)
                 break
         else:
-            if found[position] not in known.stop_words:
-                yield known.synonyms.get(stems[position], stems[position])
-            position += 1
+            if word.term:
+                meant.append(word.term[:MAX_TERM])
+    return meant
