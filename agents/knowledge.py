@@ -9,13 +9,15 @@ import heapq
 import uuid
 from collections.abc import Iterable
 
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
+from django.db.models import Max
 
 from agents import questions, ranking, shelves
 from agents.contract import Passage
 from agents.excerpts import excerpt
 from agents.languages import primary
-from agents.models import Article, new_stamp
+from agents.models import TEXT_FIELDS, Article, ArticleVersion, new_stamp
 from agents.ranking import Concept
 from agents.shelves import Shelf
 from agents.terms import terms
@@ -25,10 +27,35 @@ PASSAGE_CHARACTERS = 800
 
 
 @transaction.atomic
-def save_article(article: Article) -> None:
-    """Store a new or changed article: from now on it is quoted as it is now."""
+def save_article(article: Article, *, by: AbstractBaseUser | None = None) -> bool:
+    """Store a new or changed article: from now on it is quoted as it is now. What it said before is kept.
+
+    `by` is who of the staff changed it. Whether there was anything to store.
+    """
+    # Its lock keeps two savings of one article apart.
+    own = Article.objects.for_tenant(article.tenant_id).select_for_update(no_key=True)
+    if former := own.filter(id=article.id).first():
+        text = {name: getattr(former, name) for name in TEXT_FIELDS}
+        if all(getattr(article, name) == said for name, said in text.items()):
+            return False
+        kept = ArticleVersion.objects.for_tenant(article.tenant_id).filter(article=article)
+        number = (kept.aggregate(Max("number"))["number__max"] or 0) + 1
+        ArticleVersion.objects.create(
+            tenant_id=article.tenant_id, article=article, number=number, replaced_by=by, **text
+        )
     article.stamp = new_stamp()
     article.save()
+    return True
+
+
+@transaction.atomic
+def restore_version(version: ArticleVersion, *, by: AbstractBaseUser | None = None) -> Article:
+    """The article says again what it said then; what it said until now is kept as well."""
+    article = version.article
+    for name in TEXT_FIELDS:
+        setattr(article, name, getattr(version, name))
+    save_article(article, by=by)
+    return article
 
 
 def do_delete_article(article: Article) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import uuid
 
+from django.conf import settings
+from django.core.validators import RegexValidator
 from django.db import models
 from django.utils import timezone
 
@@ -19,20 +21,37 @@ def new_stamp() -> int:
     return random.getrandbits(STAMP_BITS)
 
 
-class Article(TenantOwned):
-    """Something the tenant wants its users to know. Saved by `agents.knowledge.save_article`."""
+class Text(TenantOwned):
+    """What an article says."""
 
     class State(models.TextChoices):
         DRAFT = "draft", "draft: no answer quotes it"
         PUBLISHED = "published", "published"
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     title = models.CharField(max_length=200, help_text="Counts more than the body when an answer is looked for.")
     body = models.TextField(help_text="Markdown. Paragraphs that stand for themselves make the best answers.")
     category = models.CharField(max_length=100, blank=True)
     state = models.CharField(max_length=10, choices=State, default=State.PUBLISHED)
-    language = models.CharField(max_length=35, default="en", help_text="A language tag, for example en or de-AT.")
+    language = models.CharField(
+        max_length=35,
+        default="en",
+        validators=[RegexValidator(r"^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*$", "Give a language tag, like en or de-AT.")],
+        help_text="A language tag, for example en or de-AT.",
+    )
     source_url = models.URLField("source", max_length=2000, blank=True, help_text="Where the original is.")
+
+    class Meta:
+        abstract = True
+
+
+#: The fields of a text.
+TEXT_FIELDS = ("title", "body", "category", "language", "state", "source_url")
+
+
+class Article(Text):
+    """Something the tenant wants its users to know. Saved by `agents.knowledge.save_article`."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     #: Another one with every saving, so that a sum of them tells whether anything changed (agents/shelves.py).
     stamp = models.BigIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -49,3 +68,20 @@ class Article(TenantOwned):
 
     def __str__(self) -> str:
         return self.title
+
+
+class ArticleVersion(Text):
+    """What an article said before somebody changed it."""
+
+    article = models.ForeignKey(Article, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    replaced_at = models.DateTimeField(default=timezone.now)
+    #: Who of the staff wrote what stands instead; none where a command or an import did, or who is gone.
+    replaced_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+
+    class Meta:
+        ordering = ("-number",)
+        constraints = (models.UniqueConstraint(fields=("article", "number"), name="article_version_number"),)
+
+    def __str__(self) -> str:
+        return f"version {self.number}"
