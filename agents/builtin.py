@@ -21,7 +21,7 @@ from agents.terms import terms
 QUOTE_CHARACTERS = 450
 #: Passages that score less are no answer. Chosen on the demo articles, between the questions that they answer
 #: and those that they do not (tests/agents/test_evaluation.py).
-KNOWN = 0.2
+KNOWN = 0.3
 
 _WORD = re.compile(r"\s*\S+\s*")
 
@@ -82,7 +82,7 @@ def _answer(request: Request) -> tuple[str, Escalate | Source | None]:
 
 def _quote(request: Request) -> tuple[str, Source | None]:
     best = max(request.passages, key=lambda passage: passage.score, default=None)
-    if best is None or best.score < KNOWN:
+    if best is None or best.score < request.policy.answer_threshold:
         return phrases.SAY_UNKNOWN, None
     wanted = dict.fromkeys(terms(search_question(request.question, request.history)), 1.0)
     text = excerpt(best.text, wanted, longest=QUOTE_CHARACTERS)

@@ -88,7 +88,7 @@ def search(*, tenant_id: uuid.UUID, question: str, limit: int = 3) -> list[Passa
             article_id=str(article.id),
             title=article.title,
             text=_passage(article, wanted[primary(article.language)]),
-            score=scores[article.id],
+            score=min(1.0, scores[article.id]),
             url=article.source_url,
             language=article.language,
         )

@@ -17,11 +17,13 @@ SCALE = 1_000_000
 #: These and the shares below were chosen on the tune halves of benchmarks/knowledge.
 K1, B = 300, 60
 #: What a term weighs that no article has, as a share of one that a single article has, in hundredths.
-UNKNOWN = 80
+UNKNOWN = 120
 #: What a term counts that only belongs to the same subject, in hundredths.
 RELATED = 75
 #: What a weak word weighs, in hundredths.
 WEAK = 40
+#: Of so many things a question is, as it were; who asks at greater length tells a story, and is answered as well.
+ENOUGH = 3
 
 #: Terms that have to be in an article together.
 Alternative = tuple[str, ...]
@@ -63,14 +65,15 @@ class Index(Protocol):
 
 def rank(wanted: Iterable[Concept], index: Index) -> dict[int, float]:
     """The score of each article that has to do with what is wanted: its BM25, as a share (0 to 1) of what an article
-    would get that speaks of nothing but all of it.
+    would get that speaks of nothing but all of it. Of more than ENOUGH things, so many average ones
+    are all, and the share may be more than 1.
 
     Each concept adds weight * f / (f + k1 * (1 - b + b * length / average)), here multiplied by 10,000 * average
     above and below the line, to stay within integers.
     """
     scores: dict[int, int] = {}
     articles, average = len(index.lengths), index.average
-    most = 0
+    weights = []
     for concept in wanted:
         own = _own(concept, index)
         related = _related(concept, index)
@@ -78,7 +81,7 @@ def rank(wanted: Iterable[Concept], index: Index) -> dict[int, float]:
         weight = _weight(articles, known) if known else _weight(articles, 1) * UNKNOWN // 100
         weight = weight * (WEAK if concept.is_weak else 100) // 100
         less = min(weight, _weight(articles, len(related))) * RELATED // 100
-        most += weight
+        weights.append(weight)
         for counts, frequencies in ((weight, own), (less, related)):
             for article, frequency in frequencies.items():
                 if frequencies is related and article in own:
@@ -86,6 +89,7 @@ def rank(wanted: Iterable[Concept], index: Index) -> dict[int, float]:
                 above = frequency * 10_000 * average
                 held = K1 * ((100 - B) * average + B * index.lengths[article])
                 scores[article] = scores.get(article, 0) + counts * above // (above + held)
+    most = sum(weights) * min(ENOUGH, len(weights)) // max(1, len(weights))
     return {article: score / most for article, score in scores.items() if score}
 
 
