@@ -9,6 +9,8 @@ from __future__ import annotations
 import csv
 import io
 import re
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,9 @@ from agents.models import TEXT_FIELDS, Article
 
 #: The columns of a CSV, and the names in front of a Markdown file, which has its body after them.
 COLUMNS = ("id", *TEXT_FIELDS)
+#: Largest file that is uploaded, and most of what a ZIP unpacks to, in bytes; and most files in it.
+MOST_BYTES = 5 * 2**20
+MOST_FILES = 500
 #: Longest cell of a CSV, in characters.
 MOST_CHARACTERS = 1_000_000
 _HEADING = re.compile(r"^#\s+(.+?)\s*#*\s*$", re.MULTILINE)
@@ -44,6 +49,41 @@ def read_folder(folder: Path) -> list[Draft]:
     if not paths:
         raise Unreadable(f"There is no file in {folder} whose name ends with .md.")
     return [read_markdown(decode(path.read_bytes(), str(path)), str(path.relative_to(folder))) for path in paths]
+
+
+def read_upload(name: str, content: bytes) -> list[Draft]:
+    """The articles of a file that somebody sent: a CSV, Markdown, or a ZIP of Markdown. Raises Unreadable."""
+    if len(content) > MOST_BYTES:
+        raise Unreadable(f"{name} is larger than {MOST_BYTES // 2**20} MiB.")
+    match Path(name).suffix.lower():
+        case ".csv":
+            return read_csv(decode(content, name), name)
+        case ".md" | ".markdown":
+            return [read_markdown(decode(content, name), name)]
+        case ".zip":
+            return list(_zipped(name, content))
+    raise Unreadable(f"{name}: its name must end with .csv, .md or .zip.")
+
+
+def _zipped(name: str, content: bytes) -> Iterator[Draft]:
+    room = MOST_BYTES
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            entries = [entry for entry in archive.infolist() if entry.filename.lower().endswith(".md")]
+            # What macOS puts beside each file.
+            entries = [entry for entry in entries if not entry.filename.startswith("__MACOSX/")]
+            if not 0 < len(entries) <= MOST_FILES:
+                raise Unreadable(f"{name} must hold 1 to {MOST_FILES} files whose names end with .md.")
+            for entry in sorted(entries, key=lambda entry: entry.filename):
+                with archive.open(entry) as file:
+                    # What it says its size is may be a lie.
+                    unpacked = file.read(room + 1)
+                room -= len(unpacked)
+                if room < 0:
+                    raise Unreadable(f"{name} unpacks to more than {MOST_BYTES // 2**20} MiB.")
+                yield read_markdown(decode(unpacked, entry.filename), entry.filename)
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError):
+        raise Unreadable(f"{name} is no ZIP that can be read: it is damaged, or needs a password.") from None
 
 
 def decode(content: bytes, name: str) -> str:

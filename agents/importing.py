@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
@@ -50,7 +50,7 @@ class BadDrafts(Exception):
 
 @transaction.atomic
 def import_articles(
-    *, tenant: Tenant, drafts: Iterable[Draft], by: AbstractBaseUser | None = None, skip_bad: bool = False
+    *, tenant: Tenant, drafts: Iterable[Draft], by: User | None = None, skip_bad: bool = False
 ) -> Imported:
     """Make the drafts articles of the tenant. `by` is who of the staff does.
 

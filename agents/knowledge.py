@@ -9,7 +9,7 @@ import heapq
 import uuid
 from collections.abc import Iterable
 
-from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Max
 
@@ -27,7 +27,7 @@ PASSAGE_CHARACTERS = 800
 
 
 @transaction.atomic
-def save_article(article: Article, *, by: AbstractBaseUser | None = None) -> bool:
+def save_article(article: Article, *, by: User | None = None) -> bool:
     """Store a new or changed article: from now on it is quoted as it is now. What it said before is kept.
 
     `by` is who of the staff changed it. Whether there was anything to store.
@@ -49,7 +49,7 @@ def save_article(article: Article, *, by: AbstractBaseUser | None = None) -> boo
 
 
 @transaction.atomic
-def restore_version(version: ArticleVersion, *, by: AbstractBaseUser | None = None) -> Article:
+def restore_version(version: ArticleVersion, *, by: User | None = None) -> Article:
     """The article says again what it said then; what it said until now is kept as well."""
     article = version.article
     for name in TEXT_FIELDS:

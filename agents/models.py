@@ -35,7 +35,9 @@ class Text(TenantOwned):
     language = models.CharField(
         max_length=35,
         default="en",
-        validators=[RegexValidator(r"^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*$", "Give a language tag, like en or de-AT.")],
+        validators=[
+            RegexValidator(r"^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*$", "Give a language tag, like en or de-AT.")
+        ],
         help_text="A language tag, for example en or de-AT.",
     )
     source_url = models.URLField("source", max_length=2000, blank=True, help_text="Where the original is.")

@@ -31,7 +31,7 @@ Alternative = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Concept:
-    """What a question asks for once: any one of the alternatives will do, and what is related is better than nothing."""
+    """What a question asks for once: any of the alternatives will do, and what is related is better than nothing."""
 
     alternatives: tuple[Alternative, ...]
     related: tuple[str, ...] = ()
@@ -53,10 +53,15 @@ class Concept:
 class Index(Protocol):
     """What is known of the terms of some articles, which have numbers here."""
 
-    #: Of each article, how many terms it has.
-    lengths: Mapping[int, int]
-    #: How many they have on average, 1 at least.
-    average: int
+    @property
+    def lengths(self) -> Mapping[int, int]:
+        """Of each article, how many terms it has."""
+        ...
+
+    @property
+    def average(self) -> int:
+        """How many they have on average, 1 at least."""
+        ...
 
     def uses(self, term: str) -> Mapping[int, int]:
         """How often each of the articles uses the term that uses it."""

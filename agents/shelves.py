@@ -123,7 +123,6 @@ def look(tenant_id: uuid.UUID) -> tuple[tuple[int, int], list[list[str]]]:
     return (0, 0), []
 
 
-
 def library(tenant_id: uuid.UUID) -> Library:
     """What is remembered of a tenant, as it was when somebody last looked."""
     with _lock:

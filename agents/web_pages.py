@@ -44,8 +44,8 @@ async def fetch_page(url: str, session: aiohttp.ClientSession | None = None) -> 
     try:
         async with asyncio.timeout(MOST_SECONDS):
             # The answer's bytes are counted as they come, so they must not be packed.
-            options = {"headers": {"User-Agent": "Lexicon", "Accept-Encoding": "identity"}}
-            async with session or outbound.session(**options) as open_session:
+            headers = {"User-Agent": "Lexicon", "Accept-Encoding": "identity"}
+            async with session or outbound.session(headers=headers) as open_session:
                 content, kind, charset = await _get(open_session, url)
     except outbound.Forbidden as error:
         raise Unreadable(f"{url}: the address {error}.") from None

@@ -26,9 +26,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         tenant = find_tenant(options["tenant"])
         try:
-            imported = import_articles(
-                tenant=tenant, drafts=_read(options["source"]), skip_bad=options["skip_bad"]
-            )
+            imported = import_articles(tenant=tenant, drafts=_read(options["source"]), skip_bad=options["skip_bad"])
         except Unreadable as error:
             raise CommandError(f"Nothing was imported.\n{error}") from error
         except BadDrafts as error:
