@@ -13,8 +13,9 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Max
 
-from agents import questions, ranking, shelves
+from agents import questions, ranking, shelves, vectors
 from agents.contract import Passage
+from agents.embeddings import Vector
 from agents.excerpts import excerpt
 from agents.languages import primary
 from agents.models import TEXT_FIELDS, Article, ArticleVersion, new_stamp
@@ -63,12 +64,15 @@ def do_delete_article(article: Article) -> None:
     article.delete()
 
 
-def search(*, tenant_id: uuid.UUID, question: str, limit: int = 3) -> list[Passage]:
+def search(*, tenant_id: uuid.UUID, question: str, limit: int = 3, vector: Vector | None = None) -> list[Passage]:
     """The best passage of each of the `limit` articles that fit the question best, the best first.
 
     Only published articles of the tenant count, as they are at this moment. A passage has at most
     PASSAGE_CHARACTERS; its score is its article's BM25 as a share (0 to 1) of what an article would
     get that speaks of nothing but the whole question, among the articles in its language.
+
+    With the question's `vector` the order is that of words and of meaning, fused by reciprocal rank; the
+    score is the share or the cosine, whichever is more.
     """
     state, synonyms = shelves.look(tenant_id)
     library = shelves.library(tenant_id)
@@ -81,13 +85,18 @@ def search(*, tenant_id: uuid.UUID, question: str, limit: int = 3) -> list[Passa
             wanted[language] = _meant(questions.concepts(question, language, synonyms), shelf)
             for number, score in ranking.rank(wanted[language], shelf).items():
                 scores[library.articles[number]] = score
-    best = heapq.nsmallest(limit, scores, key=lambda article_id: (-scores[article_id], article_id))
+    if vector is None:
+        best = heapq.nsmallest(limit, scores, key=lambda article_id: (-scores[article_id], article_id))
+    else:
+        cosines = vectors.nearest(tenant_id, library, vector)
+        best = ranking.fuse(scores, cosines)[:limit]
+        scores = {article_id: max(scores.get(article_id, 0.0), cosines.get(article_id, 0.0)) for article_id in best}
     articles = shelves.published(tenant_id).order_by().in_bulk(best) if best else {}
     return [
         Passage(
             article_id=str(article.id),
             title=article.title,
-            text=_passage(article, wanted[primary(article.language)]),
+            text=_passage(article, wanted.get(primary(article.language), ())),
             score=min(1.0, scores[article.id]),
             url=article.source_url,
             language=article.language,

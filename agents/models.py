@@ -56,6 +56,11 @@ class Article(Text):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     #: Another one with every saving, so that a sum of them tells whether anything changed (agents/shelves.py).
     stamp = models.BigIntegerField(default=0, editable=False)
+    #: What its vectors were made of and by whom (agents/vectors.py); they are used where this is its stamp.
+    embedded_stamp = models.BigIntegerField(null=True, editable=False)
+    embedded_by = models.CharField(max_length=200, blank=True, editable=False)
+    #: Until then some process is at it, or waits after a failure.
+    embed_after = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -87,3 +92,18 @@ class ArticleVersion(Text):
 
     def __str__(self) -> str:
         return f"version {self.number}"
+
+
+class PassageVector(TenantOwned):
+    """What a part of an article means, as a model of embeddings sees it."""
+
+    article = models.ForeignKey(Article, on_delete=models.CASCADE, related_name="vectors")
+    position = models.PositiveIntegerField()
+    #: Of length 1: 32-bit floats, the lowest byte first.
+    vector = models.BinaryField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("article", "position"), name="passage_vector_position"),)
+
+    def __str__(self) -> str:
+        return f"passage {self.position}"

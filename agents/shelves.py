@@ -8,6 +8,7 @@ of whatever was saved, published, hidden or deleted, as soon as it is committed.
 from __future__ import annotations
 
 import uuid
+from array import array
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -79,6 +80,8 @@ class Library:
     articles: dict[int, uuid.UUID] = field(default_factory=dict)
     #: Of each article its stamp and number.
     known: dict[uuid.UUID, tuple[int, int]] = field(default_factory=dict)
+    #: Of each article the stamp and the model of its vectors, and these (agents/vectors.py).
+    vectors: dict[uuid.UUID, tuple[tuple[int, str], list[array]]] = field(default_factory=dict)
     #: How many articles, and the sum of their stamps.
     state: tuple[int, int] = (0, 0)
     _next: int = 0

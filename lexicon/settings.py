@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -205,6 +206,14 @@ AGENT_MODEL = given(env.str, "AGENT_MODEL", "builtin")
 OPENAI_BASE_URL = given(env.str, "OPENAI_BASE_URL", "https://api.openai.com/v1")
 OPENAI_API_KEY = given(env.str, "OPENAI_API_KEY", "")
 ANTHROPIC_API_KEY = given(env.str, "ANTHROPIC_API_KEY", "")
+#: Who makes vectors of articles and questions: openai:<model>; "" for nobody, and search goes by words alone.
+EMBEDDING_MODEL = given(env.str, "EMBEDDING_MODEL", "")
+if EMBEDDING_MODEL and not re.fullmatch(r"openai:\S{1,190}", EMBEDDING_MODEL):
+    raise ImproperlyConfigured(
+        f"EMBEDDING_MODEL must look like openai:text-embedding-3-small, not {EMBEDDING_MODEL!r}."
+    )
+EMBEDDING_BASE_URL = given(env.str, "EMBEDDING_BASE_URL", OPENAI_BASE_URL)
+EMBEDDING_API_KEY = given(env.str, "EMBEDDING_API_KEY", OPENAI_API_KEY)
 BUILTIN_WORDS_PER_SECOND = given(env.float, "BUILTIN_WORDS_PER_SECOND", 40.0)
 #: How long a model may take, in seconds: to connect, to its first token, between two tokens, in all.
 MODEL_CONNECT_SECONDS = given(env.float, "MODEL_CONNECT_SECONDS", 10.0)

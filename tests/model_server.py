@@ -56,6 +56,8 @@ from typing import Any, Literal
 
 from aiohttp import web
 
+from tests import embeddings_route
+
 CANARY = "canary-of-the-upstream"
 IN_THE_MIDDLE = {"stall-middle", "cut", "close", "not-json", "not-completion", "error-object"}
 FAILURES = {
@@ -130,6 +132,7 @@ class ModelServer:
         self._changed = asyncio.Condition()
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_post("/v1/chat/completions", self._answer)
+        app.router.add_post("/v1/embeddings", embeddings_route.answer)
         app.router.add_get("/calls", self._get_calls)
         app.router.add_post("/release/{name}", self._post_release)
         app.router.add_post("/reset", self._post_reset)
