@@ -27,7 +27,20 @@ _TYPES = ("text/html", "application/xhtml+xml", "text/plain", "text/markdown")
 _REDIRECTS = (301, 302, 303, 307, 308)
 #: Parts of a page that are not what it says.
 _ASIDE = [
-    *("script", "style", "noscript", "template", "nav", "header", "footer", "aside", "iframe", "svg", "button"),
+    *(
+        "title",
+        "script",
+        "style",
+        "noscript",
+        "template",
+        "nav",
+        "header",
+        "footer",
+        "aside",
+        "iframe",
+        "svg",
+        "button",
+    ),
     *("img", "picture", "video", "audio", "canvas", "dialog", "input", "select"),
 ]
 #: Longest title that an article can have.

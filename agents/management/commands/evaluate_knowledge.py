@@ -12,7 +12,7 @@ from django.db import transaction
 
 from agents.article_files import Unreadable, read_folder
 from agents.evaluation import BadQuestions, Outcome, evaluate, latency, read_questions, report
-from agents.importing import BadDrafts, import_articles
+from agents.knowledge import save_article
 from agents.management.commands.import_articles import find_tenant
 from agents.models import Article
 from tenants.models import Tenant
@@ -44,7 +44,7 @@ class Command(BaseCommand):
                 titles = Article.objects.for_tenant(tenant.id).values_list("title", flat=True)
                 outcomes = evaluate(tenant, read_questions(file, titles))
                 transaction.set_rollback(True)
-        except (Unreadable, BadDrafts, BadQuestions) as error:
+        except (Unreadable, BadQuestions) as error:
             raise CommandError(str(error)) from error
         if not outcomes:
             raise CommandError(f"There is no question in {file}.")
@@ -58,7 +58,10 @@ class Command(BaseCommand):
 def _filled(folder: Path) -> Tenant:
     """A tenant that has the articles of a folder."""
     tenant = Tenant.objects.create(name="evaluation")
-    import_articles(tenant=tenant, drafts=read_folder(folder))
+    for draft in read_folder(folder):
+        # Equal scores are told apart by the id, and each run is to print the same.
+        own_id = uuid.uuid5(uuid.NAMESPACE_URL, draft.place)
+        save_article(Article(**{**draft.fields, "id": own_id, "tenant": tenant}))
     return tenant
 
 
