@@ -122,5 +122,8 @@ def _meant(wanted: list[Concept], shelf: Shelf) -> list[Concept]:
 def _passage(article: Article, wanted: Iterable[Concept]) -> str:
     """The part of the article that has what its title does not say: the rest is what all of it is about."""
     title = set(terms(article.title, article.language))
-    weights = {term: weight for concept in wanted for term, weight in concept.terms.items() if term not in title}
+    weights: dict[str, float] = {}
+    for concept in wanted:
+        if not title & concept.terms.keys():
+            weights |= concept.terms
     return excerpt(article.body, weights, longest=PASSAGE_CHARACTERS, language=article.language)
