@@ -21,7 +21,7 @@ from agents.languages import primary
 from agents.models import TEXT_FIELDS, Article, ArticleVersion, new_stamp
 from agents.ranking import Concept
 from agents.shelves import Shelf
-from agents.terms import terms
+from agents.terms import term_set
 
 #: Longest passage, in characters: a long paragraph; three of them are no burden to a model.
 PASSAGE_CHARACTERS = 800
@@ -121,9 +121,10 @@ def _meant(wanted: list[Concept], shelf: Shelf) -> list[Concept]:
 
 def _passage(article: Article, wanted: Iterable[Concept]) -> str:
     """The part of the article that has what its title does not say: the rest is what all of it is about."""
-    title = set(terms(article.title, article.language))
+    title = term_set(article.title, article.language)
     weights: dict[str, float] = {}
     for concept in wanted:
-        if not title & concept.terms.keys():
-            weights |= concept.terms
+        # What is only related to the title is no reason for a part of the article.
+        left_out = title | (set(concept.related) if title & concept.terms.keys() else set())
+        weights |= {term: weight for term, weight in concept.terms.items() if term not in left_out}
     return excerpt(article.body, weights, longest=PASSAGE_CHARACTERS, language=article.language)

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -40,7 +39,7 @@ async def found(tenant: Tenant, question: str) -> list[Passage]:
 
 
 async def save(write: Write, *arguments: Any, **fields: Any) -> Article:
-    return await sync_to_async(write, thread_sensitive=False)(*arguments, **fields)
+    return await in_thread(write, *arguments, **fields)
 
 
 async def embed_all() -> int:
