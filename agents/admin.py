@@ -1,22 +1,17 @@
-"""How do staff keep what a tenant knows, and choose who answers for it?"""
+"""How do staff choose who answers for a tenant, and keep what it knows?"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django import forms
 from django.apps import apps
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet, URLField
-from django.http import HttpRequest
 
-from agents import knowledge
+from agents.admin_articles import ArticleAdmin
 from agents.catalog import UnknownModel, check_address, check_key, check_model
 from agents.models import Article
 from tenants.admin import TenantAdmin, TenantForm
-from tenants.admin_forms import tenant_field
-from tenants.admin_paging import PagedAdmin, TypedFilter
 from tenants.models import Tenant
 
 # What staff keep here; agents are nothing they see.
@@ -68,57 +63,4 @@ class TenantWithModelAdmin(TenantAdmin):
     form = TenantWithModelForm
 
 
-class ArticleForm(forms.ModelForm):
-    """An article; a new one names its tenant."""
-
-    tenant = tenant_field(Article)
-
-
-class LanguageFilter(TypedFilter):
-    """Articles in one language."""
-
-    title = "language"
-    parameter_name = "language"
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Article]) -> QuerySet[Article]:
-        return queryset.filter(language=self.value()) if self.value() else queryset
-
-
-@admin.register(Article)
-class ArticleAdmin(PagedAdmin):
-    """Articles, whose index is kept with them in one transaction."""
-
-    form = ArticleForm
-    # Django knows the tenant as a column nobody edits; the form has a field of its own for it.
-    exclude = ("tenant",)
-    list_display = ("title", "tenant", "category", "state", "language", "updated_at")
-    list_select_related = ("tenant",)
-    list_filter = ("state", LanguageFilter)
-    search_fields = ("title",)
-    search_help_text = "Words of the title."
-    # "example.com" means https, as it will by itself from Django 6 on.
-    formfield_overrides = {URLField: {"assume_scheme": "https"}}
-    fields = ("tenant", "title", "body", "category", "language", "state", "source_url")
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Article | None = None) -> Any:
-        return ("tenant", "length", "created_at", "updated_at") if obj else ()
-
-    def get_fields(self, request: HttpRequest, obj: Article | None = None) -> Any:
-        return (*self.fields, "length", "created_at", "updated_at") if obj else self.fields
-
-    def save_model(self, request: HttpRequest, obj: Article, form: Any, change: bool) -> None:
-        if not change:
-            obj.tenant = form.cleaned_data["tenant"]
-        knowledge.save_article(obj)
-
-    def delete_model(self, request: HttpRequest, obj: Article) -> None:
-        knowledge.do_delete_article(obj)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Article]) -> None:
-        for article in queryset:
-            knowledge.do_delete_article(article)
-
-    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        # Django would list every term of the index.
-        titles = [str(article) for article in objs]
-        return titles, {"articles": len(titles)}, set(), []
+admin.site.register(Article, ArticleAdmin)

@@ -29,6 +29,8 @@ class Passage:
     score: float
     #: Where the original is; "" where nobody said.
     url: str = ""
+    #: The language tag of the article.
+    language: str = "en"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ class Policy:
     """When the tenant wants its agent to give up, and what is said then."""
 
     #: Passages that score less (0 to 1) are no answer.
-    answer_threshold: float = 0.2
+    answer_threshold: float = 0.3
     #: Whoever says one of these words or phrases wants a person.
     escalation_keywords: tuple[str, ...] = ()
     #: So many replies without an answer, one after the other, and a person takes over; 0 for never.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from django.db import transaction
 
+from agents.article_files import read_folder
 from agents.knowledge import save_article
 from agents.models import Article
 from tenants.models import Tenant
@@ -25,11 +26,5 @@ def save_demo_articles(tenant: Tenant) -> int:
 
 
 def demo_articles() -> list[Article]:
-    """The articles in the folder, not stored and nobody's yet. Each file begins with its title and category."""
-    return [_read(path.read_text(encoding="utf-8")) for path in sorted(_FOLDER.glob("*.md"))]
-
-
-def _read(text: str) -> Article:
-    _, head, body = text.split("---\n", 2)
-    fields = dict(line.split(": ", 1) for line in head.splitlines())
-    return Article(title=fields["title"], category=fields["category"], body=body.strip())
+    """The articles in the folder, not stored and nobody's yet."""
+    return [Article(**draft.fields) for draft in read_folder(_FOLDER)]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 
-from agents.terms import terms
+from agents.terms import term_set
 
 _BLANK_LINES = re.compile(r"\n[ \t]*\n\s*")
 # Between two sentences: white space after a mark, or a line's end before the next point of a list.
@@ -15,16 +15,25 @@ _BETWEEN_SENTENCES = re.compile(r"(?:(?<=[.!?…])|(?<=[.!?…][\"'”’)*_]))\
 _POINT = re.compile(r"^[ \t]*(?:[-*+]|\d+[.)])[ \t]", re.MULTILINE)
 
 
-def excerpt(text: str, wanted: Mapping[str, float], *, longest: int) -> str:
+def excerpt(text: str, wanted: Mapping[str, float], *, longest: int, language: str = "en") -> str:
     """The paragraph of `text` that holds most of the wanted terms, or as much around its best sentence as fits.
 
-    `wanted` weighs each term; `longest` is in characters. Of equal parts the first is taken.
+    `wanted` weighs each term; `longest` is in characters, `language` is the language
+    tag of the text. Of equal parts the first is taken.
     """
-    best = max(_paragraphs(_lines(text)), key=lambda part: _weight(part, wanted), default="")
-    return best if len(best) <= longest else _around_best_sentence(best, wanted, longest)
+    best = max(_paragraphs(_lines(text)), key=lambda part: _weight(part, wanted, language), default="")
+    return best if len(best) <= longest else _around_best_sentence(best, wanted, longest, language)
 
 
-def answering(text: str, wanted: Mapping[str, float], *, brief: int, longest: int, leans: Callable[[str], bool]) -> str:
+def answering(
+    text: str,
+    wanted: Mapping[str, float],
+    *,
+    brief: int,
+    longest: int,
+    leans: Callable[[str], bool],
+    language: str = "en",
+) -> str:
     """The fewest whole sentences of `text`, one after the other, that hold all the wanted terms it has.
 
     A text of at most `brief` characters stays whole, and what is trimmed grows to that; nothing is longer than
@@ -33,12 +42,12 @@ def answering(text: str, wanted: Mapping[str, float], *, brief: int, longest: in
     """
     text = _lines(text)
     spans = _sentences(text)
-    held = [frozenset(terms(text[slice(*span)])) & wanted.keys() for span in spans]
+    held = [term_set(text[slice(*span)], language) & wanted.keys() for span in spans]
     if len(text) <= brief or _POINT.search(text) or not any(held):
-        return text if len(text) <= longest else _around_best_sentence(text, wanted, longest)
+        return text if len(text) <= longest else _around_best_sentence(text, wanted, longest, language)
     first, last = min(_windows(held), key=lambda window: spans[window[1]][1] - spans[window[0]][0])
     if spans[last][1] - spans[first][0] > longest:
-        return _around_best_sentence(text, wanted, longest)
+        return _around_best_sentence(text, wanted, longest, language)
     while first > 0 and leans(text[slice(*spans[first])]) and spans[last][1] - spans[first - 1][0] <= longest:
         first -= 1
     while last + 1 < len(spans) and spans[last + 1][1] - spans[first][0] <= brief:
@@ -61,8 +70,8 @@ def _lines(text: str) -> str:
     return "\n".join(text.strip().splitlines())
 
 
-def _weight(part: str, wanted: Mapping[str, float]) -> float:
-    return sum(wanted.get(term, 0.0) for term in set(terms(part)))
+def _weight(part: str, wanted: Mapping[str, float], language: str) -> float:
+    return sum(wanted.get(term, 0.0) for term in term_set(part, language))
 
 
 def _paragraphs(text: str) -> list[str]:
@@ -86,10 +95,10 @@ def _sentences(text: str) -> list[tuple[int, int]]:
     return [(before[1], after[0]) for before, after in pairwise(breaks)]
 
 
-def _around_best_sentence(text: str, wanted: Mapping[str, float], longest: int) -> str:
+def _around_best_sentence(text: str, wanted: Mapping[str, float], longest: int, language: str) -> str:
     """Whole sentences that follow each other, grown from the best one, first forward, then backward."""
     spans = _sentences(text)
-    first = last = max(range(len(spans)), key=lambda index: _weight(text[slice(*spans[index])], wanted))
+    first = last = max(range(len(spans)), key=lambda index: _weight(text[slice(*spans[index])], wanted, language))
     while last + 1 < len(spans) and spans[last + 1][1] - spans[first][0] <= longest:
         last += 1
     while first > 0 and spans[last][1] - spans[first - 1][0] <= longest:

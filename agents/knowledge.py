@@ -1,123 +1,130 @@
 """What does a tenant know about a question?
 
-Okapi BM25 over the postings table. Counts and scores are integers that every database computes
-alike; only the logarithm is taken here. So SQLite and PostgreSQL rank the same, to the last tie.
+What is searched is remembered (agents/shelves.py), what is quoted is read: a passage is as its article is now.
 """
 
 from __future__ import annotations
 
-import math
+import heapq
 import uuid
-from collections import Counter
+from collections.abc import Iterable
 
+from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import BigIntegerField, Case, Count, F, Sum, Value, When
-from django.db.models.functions import Cast
+from django.db.models import Max
 
+from agents import questions, ranking, shelves, vectors
 from agents.contract import Passage
+from agents.embeddings import Vector
 from agents.excerpts import excerpt
-from agents.models import Article, Posting
-from agents.terms import terms
+from agents.languages import primary
+from agents.models import TEXT_FIELDS, Article, ArticleVersion, new_stamp
+from agents.ranking import Concept
+from agents.shelves import Shelf
+from agents.terms import term_set
 
-#: A term in the title counts as often as this many in the body.
-TITLE_WEIGHT = 3
 #: Longest passage, in characters: a long paragraph; three of them are no burden to a model.
 PASSAGE_CHARACTERS = 800
-#: Different terms of a question that are looked for: a long message is judged by its beginning.
-MAX_TERMS = 50
-#: A term's weight is kept in millionths, finer than any difference that means something.
-SCALE = 1_000_000
-#: A term counts at most so often in an article. BM25 is flat long before, and no product of it leaves 64 bits.
-MAX_FREQUENCY = 1000
 
 
 @transaction.atomic
-def save_article(article: Article) -> None:
-    """Store a new or changed article and index it: from now on it is quoted as it is now."""
+def save_article(article: Article, *, by: User | None = None) -> bool:
+    """Store a new or changed article: from now on it is quoted as it is now. What it said before is kept.
+
+    `by` is who of the staff changed it. Whether there was anything to store.
+    """
+    # Its lock keeps two savings of one article apart.
+    own = Article.objects.for_tenant(article.tenant_id).select_for_update(no_key=True)
+    if former := own.filter(id=article.id).first():
+        text = {name: getattr(former, name) for name in TEXT_FIELDS}
+        if all(getattr(article, name) == said for name, said in text.items()):
+            return False
+        kept = ArticleVersion.objects.for_tenant(article.tenant_id).filter(article=article)
+        number = (kept.aggregate(Max("number"))["number__max"] or 0) + 1
+        ArticleVersion.objects.create(
+            tenant_id=article.tenant_id, article=article, number=number, replaced_by=by, **text
+        )
+    article.stamp = new_stamp()
     article.save()
-    index_article(article)
+    return True
 
 
 @transaction.atomic
-def index_article(article: Article) -> None:
-    """Index an article that was just stored; call it in the transaction that stored it."""
-    frequencies = Counter(terms(article.body))
-    for term in terms(article.title):
-        frequencies[term] += TITLE_WEIGHT
-    article.length = frequencies.total()
-    # The article's row comes first: its lock keeps two savings of one article apart.
-    Article.objects.for_tenant(article.tenant_id).filter(id=article.id).update(length=article.length)
-    Posting.objects.for_tenant(article.tenant_id).filter(article=article).delete()
-    Posting.objects.bulk_create(
-        Posting(tenant_id=article.tenant_id, article=article, term=term, frequency=min(frequency, MAX_FREQUENCY))
-        for term, frequency in frequencies.items()
-    )
+def restore_version(version: ArticleVersion, *, by: User | None = None) -> Article:
+    """The article says again what it said then; what it said until now is kept as well."""
+    article = version.article
+    for name in TEXT_FIELDS:
+        setattr(article, name, getattr(version, name))
+    save_article(article, by=by)
+    return article
 
 
 def do_delete_article(article: Article) -> None:
-    """The article is gone with all of its index; nothing quotes it any more."""
+    """The article is gone with all that belongs to it; nothing quotes it any more."""
     article.delete()
 
 
-def search(*, tenant_id: uuid.UUID, question: str, limit: int = 3) -> list[Passage]:
+def search(*, tenant_id: uuid.UUID, question: str, limit: int = 3, vector: Vector | None = None) -> list[Passage]:
     """The best passage of each of the `limit` articles that fit the question best, the best first.
 
     Only published articles of the tenant count, as they are at this moment. A passage has at most
     PASSAGE_CHARACTERS; its score is its article's BM25 as a share (0 to 1) of what an article would
-    get that speaks of nothing but the whole question.
+    get that speaks of nothing but the whole question, among the articles in its language.
+
+    With the question's `vector` the order is that of words and of meaning, fused by reciprocal rank; the
+    score is the share or the cosine, whichever is more.
     """
-    wanted = list(dict.fromkeys(terms(question)))[:MAX_TERMS]
-    published = Article.objects.for_tenant(tenant_id).filter(state=Article.State.PUBLISHED)
-    size = published.aggregate(articles=Count("id"), terms=Sum("length"))
-    if not wanted or not size["terms"]:
-        return []
-    weights = _weights(tenant_id, wanted, articles=size["articles"])
-    scores = _scores(tenant_id, weights, average=max(1, size["terms"] // size["articles"]), limit=limit)
-    articles = published.in_bulk(scores)
+    state, synonyms = shelves.look(tenant_id)
+    library = shelves.library(tenant_id)
+    scores: dict[uuid.UUID, float] = {}
+    wanted: dict[str, list[Concept]] = {}
+    with library.lock:
+        if library.state != state:
+            library.renew(tenant_id)
+        for language, shelf in library.shelves.items():
+            wanted[language] = _meant(questions.concepts(question, language, synonyms), shelf)
+            for number, score in ranking.rank(wanted[language], shelf).items():
+                scores[library.articles[number]] = score
+    if vector is None:
+        best = heapq.nsmallest(limit, scores, key=lambda article_id: (-scores[article_id], article_id))
+    else:
+        cosines = vectors.nearest(tenant_id, library, vector)
+        best = ranking.fuse(scores, cosines)[:limit]
+        scores = {article_id: max(scores.get(article_id, 0.0), cosines.get(article_id, 0.0)) for article_id in best}
+    articles = shelves.published(tenant_id).order_by().in_bulk(best) if best else {}
     return [
         Passage(
             article_id=str(article.id),
             title=article.title,
-            text=_passage(article, weights),
-            score=scores[article.id] / sum(weights.values()),
+            text=_passage(article, wanted.get(primary(article.language), ())),
+            score=min(1.0, scores[article.id]),
             url=article.source_url,
+            language=article.language,
         )
         # One that was deleted since it was scored is not among them.
-        for article in (articles[article_id] for article_id in scores if article_id in articles)
+        for article in (articles[article_id] for article_id in best if article_id in articles)
     ]
 
 
-def _passage(article: Article, weights: dict[str, int]) -> str:
+def _meant(wanted: list[Concept], shelf: Shelf) -> list[Concept]:
+    """What is wanted, where no article uses a word with that which most of them use of those a slip away from it."""
+    meant = []
+    for concept in wanted:
+        if concept.word and not any(shelf.uses(term) for term in concept.terms):
+            known = [term for term in questions.slips(concept.word, shelf.language) if shelf.uses(term)]
+            if known:
+                best = min(known, key=lambda term: (-len(shelf.uses(term)), term))
+                concept = questions.concept(best, shelf.language)
+        meant.append(concept)
+    return list(dict.fromkeys(meant))
+
+
+def _passage(article: Article, wanted: Iterable[Concept]) -> str:
     """The part of the article that has what its title does not say: the rest is what all of it is about."""
-    title = set(terms(article.title))
-    wanted = {term: weight for term, weight in weights.items() if term not in title}
-    return excerpt(article.body, wanted, longest=PASSAGE_CHARACTERS)
-
-
-def _weights(tenant_id: uuid.UUID, wanted: list[str], *, articles: int) -> dict[str, int]:
-    """What each term says about an article: its inverse document frequency. One that no article uses says most."""
-    uses = Posting.objects.for_tenant(tenant_id).filter(article__state=Article.State.PUBLISHED, term__in=wanted)
-    frequencies = dict.fromkeys(wanted, 0) | dict(uses.values_list("term").annotate(Count("id")))
-    return {
-        term: round(SCALE * math.log(1 + (articles - frequency + 0.5) / (frequency + 0.5)))
-        for term, frequency in frequencies.items()
-    }
-
-
-def _scores(tenant_id: uuid.UUID, weights: dict[str, int], *, average: int, limit: int) -> dict[uuid.UUID, int]:
-    """The scores of the best articles, the best first, and of equal ones the lower id.
-
-    Each term adds weight * f / (f + k1 * (1 - b + b * length / average)) with the usual k1 = 1.2 and
-    b = 0.75, here multiplied by 10 * average above and below the line, to stay within integers.
-    """
-    weight = Case(*(When(term=term, then=Value(w)) for term, w in weights.items()), output_field=BigIntegerField())
-    frequency = Cast("frequency", BigIntegerField()) * (10 * average)
-    share = weight * frequency / (frequency + 3 * average + 9 * F("article__length"))
-    ranked = (
-        Posting.objects.for_tenant(tenant_id)
-        .filter(article__state=Article.State.PUBLISHED, term__in=weights)
-        .values_list("article_id")
-        .annotate(score=Sum(share, output_field=BigIntegerField()))
-        .order_by("-score", "article_id")
-    )
-    return {article_id: int(score) for article_id, score in ranked[:limit]}
+    title = term_set(article.title, article.language)
+    weights: dict[str, float] = {}
+    for concept in wanted:
+        # What is only related to the title is no reason for a part of the article.
+        left_out = title | (set(concept.related) if title & concept.terms.keys() else set())
+        weights |= {term: weight for term, weight in concept.terms.items() if term not in left_out}
+    return excerpt(article.body, weights, longest=PASSAGE_CHARACTERS, language=article.language)

@@ -25,13 +25,13 @@ class Phrases:
 
 
 def read(language: str) -> Phrases:
-    """The phrases of the language whose folder beside this module has this name.
+    """The phrases of a language, by the name of its folder in `agents/words/`.
 
     Raises FileNotFoundError, or TypeError where a part is missing or is none of these.
     """
-    path = Path(__file__).with_name(language) / "phrases.toml"
+    path = Path(__file__).with_name("words") / language / "phrases.toml"
     return Phrases(**tomllib.loads(path.read_text(encoding="utf-8")))
 
 
-ENGLISH = read("english")
+ENGLISH = read("en")
 SAY = ENGLISH.say

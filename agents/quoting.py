@@ -8,7 +8,7 @@ from agents.contract import Passage
 from agents.excerpts import answering
 from agents.intents import leans, questions_of
 from agents.phrases import SAY
-from agents.terms import terms
+from agents.terms import term_set, terms
 
 #: Longest quotation, in characters: about seventy words, which is what people read in a chat.
 QUOTE_CHARACTERS = 450
@@ -51,7 +51,9 @@ def tie(passages: Sequence[Passage]) -> bool:
     if len(passages) < 2:
         return False
     first, second = passages[:2]
-    return second.score >= TIE * first.score and set(terms(first.title)) != set(terms(second.title))
+    return second.score >= TIE * first.score and term_set(first.title, first.language) != term_set(
+        second.title, second.language
+    )
 
 
 def quote(passage: Passage, question: str, *, own: str = "", said: str = "") -> str:
@@ -66,12 +68,15 @@ def quote(passage: Passage, question: str, *, own: str = "", said: str = "") -> 
 
 
 def _trim(passage: Passage, question: str, brief: int) -> str:
-    about = set(terms(passage.title))
+    asked = term_set(question, passage.language)
     # What the title says, all of the article is about.
-    wanted = dict.fromkeys([term for term in terms(question) if term not in about] or terms(question), 1.0)
-    return answering(passage.text, wanted, brief=brief, longest=QUOTE_CHARACTERS, leans=leans)
+    wanted = dict.fromkeys(asked - term_set(passage.title, passage.language) or asked, 1.0)
+    return answering(
+        passage.text, wanted, brief=brief, longest=QUOTE_CHARACTERS, leans=leans, language=passage.language
+    )
 
 
 def _fit(passage: Passage, question: str) -> int:
-    title, text = set(terms(passage.title)), set(terms(passage.text))
-    return sum(_TITLE_WEIGHT * (term in title) + (term in text) for term in set(terms(question)))
+    title, text = term_set(passage.title, passage.language), term_set(passage.text, passage.language)
+    asked = term_set(question, passage.language)
+    return sum(_TITLE_WEIGHT * (term in title) + (term in text) for term in asked)

@@ -2,44 +2,87 @@
 
 A term is the stem of a word that carries meaning. Articles and questions go through the same function,
 so that "Can I pay by credit card?" meets "Credit cards and other payments".
-What is known about English is data, in the folder of that name.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from pathlib import Path
+from collections.abc import Iterator
+from functools import lru_cache
 
-from agents.stemmer import stem
+from agents.languages import Word, look_up
 
-#: Longest term, in characters: the width of the column. Longer ones are cut, in articles and questions alike.
+#: Longest term, in characters. Longer ones are cut, in articles and questions alike.
 MAX_TERM = 64
 
-_ENGLISH = Path(__file__).with_name("english")
-_WORD = re.compile(r"[^\W_]+")
-
-
-def _groups(name: str) -> list[list[str]]:
-    """The lines of a file as lists of words."""
-    return [line.split() for line in (_ENGLISH / name).read_text(encoding="utf-8").splitlines()]
-
-
-#: Words that say nothing about a subject, what is left of contractions ("don't" is the words "don" and "t"), and
-#: what questions to a help desk are wrapped in ("can you tell me", "how long").
-STOP_WORDS = frozenset(word for line in _groups("stop_words.txt") for word in line)
-#: Forms that no suffix rule brings to the word they belong to, which is the first of their line.
-IRREGULAR = {form: line[0] for line in _groups("irregular.txt") for form in line[1:]}
-#: Stems of words that mean the same to whoever asks a shop; the first word of a line stands for all of it.
-SYNONYMS = {stem(word): stem(line[0]) for line in _groups("synonyms.txt") for word in line[1:]}
+# Python counts no vowel sign or accent that is a character of its own to a word.
+_MARKS = "".join(chr(code) for code in range(0x300, 0x10000) if unicodedata.category(chr(code)) in ("Mn", "Mc"))
+_WORD = re.compile(rf"[^\W_](?:[^\W_]|[{_MARKS}])*")
+#: The e of e-mail and e-book belongs to the word after it.
+_E_WORD = re.compile(r"\be-(?=[^\W\d_])")
+#: Scripts that are written without spaces: kana, Han, Hangul, Thai, Lao, Khmer, Burmese.
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
+    "\uf900-\ufaff\U00020000-\U0003ffff]+"
+)
 
 
 def words(text: str) -> list[str]:
-    """The words of a text in order: runs of letters and digits, NFKC, case folded."""
+    """The words of a text in order: runs of letters, digits and marks, NFKC, case folded."""
     return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
-def terms(text: str) -> list[str]:
-    """The terms of a text in order, repeats included."""
-    stems = (stem(IRREGULAR.get(word, word)) for word in words(text) if word not in STOP_WORDS)
-    return [SYNONYMS.get(term, term)[:MAX_TERM] for term in stems]
+def terms(text: str, tag: str = "en") -> list[str]:
+    """The terms of a text in order, repeats included; `tag` is the language tag of the text.
+
+    Where nobody puts spaces between words, a term is two characters that follow each other.
+    """
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    if "e-" in plain:
+        plain = _E_WORD.sub("e", plain)
+    found = _WORD.findall(plain)
+    if not plain.isascii():
+        found = [part for word in found for part in _parts(word)]
+    return _meant([look_up(word, tag) for word in found])
+
+
+@lru_cache(maxsize=2000)
+def term_set(text: str, tag: str = "en") -> frozenset[str]:
+    """The terms of a text, each once. Remembered, for the parts of articles that are quoted again and again."""
+    return frozenset(terms(text, tag))
+
+
+def _parts(word: str) -> Iterator[str]:
+    if word.isascii():
+        yield word
+        return
+    end = 0
+    for run in _UNSPACED.finditer(word):
+        if run.start() > end:
+            yield word[end : run.start()]
+        characters = run[0]
+        yield from (characters[i : i + 2] for i in range(max(1, len(characters) - 1)))
+        end = run.end()
+    if end < len(word):
+        yield word[end:]
+
+
+def _meant(found: list[Word]) -> list[str]:
+    """The terms: a phrase is what it stands for, and words that say nothing are left out."""
+    meant = []
+    position = 0
+    for index, word in enumerate(found):
+        if index < position:
+            continue
+        for phrase, term in word.phrases:
+            if len(phrase) <= len(found) - index and all(
+                other.stem == stem for other, stem in zip(found[index : index + len(phrase)], phrase, strict=False)
+            ):
+                meant.append(term)
+                position = index + len(phrase)
+                break
+        else:
+            if word.term:
+                meant.append(word.term[:MAX_TERM])
+    return meant

@@ -10,6 +10,7 @@ from django.conf import settings
 from agents import budget, knowledge
 from agents.catalog import Own
 from agents.contract import Limits, Policy, Request, Turn
+from agents.embeddings import Vector
 from agents.recall import search_question
 from chats.models import Message, Reply
 from chats.staff_presence import is_somebody_there
@@ -30,8 +31,14 @@ class Prepared:
     reply_max_characters: int
 
 
-def prepare(*, tenant_id: uuid.UUID, reply_id: uuid.UUID) -> Prepared | None:
-    """What the reply answers; None where it is gone."""
+def read_search(*, tenant_id: uuid.UUID, reply_id: uuid.UUID) -> str:
+    """What is searched for to answer; "" where the reply is gone."""
+    reply = Reply.objects.for_tenant(tenant_id).select_related("question").filter(id=reply_id).first()
+    return search_question(reply.question.content, _turns(reply.question, read_latest(reply.question))) if reply else ""
+
+
+def prepare(*, tenant_id: uuid.UUID, reply_id: uuid.UUID, vector: Vector | None = None) -> Prepared | None:
+    """What the reply answers; None where it is gone. `vector` is that of what is searched for."""
     replies = Reply.objects.for_tenant(tenant_id).select_related("question", "tenant")
     reply = replies.filter(id=reply_id).first()
     if reply is None:
@@ -48,7 +55,9 @@ def prepare(*, tenant_id: uuid.UUID, reply_id: uuid.UUID) -> Prepared | None:
             question=question,
             instructions=tenant.instructions,
             history=budget.newest(history, tenant.history_max_tokens),
-            passages=tuple(knowledge.search(tenant_id=tenant_id, question=search_question(question, history))),
+            passages=tuple(
+                knowledge.search(tenant_id=tenant_id, question=search_question(question, history), vector=vector)
+            ),
             limits=Limits(history_tokens=tenant.history_max_tokens, output_tokens=tenant.reply_max_tokens),
             policy=Policy(
                 answer_threshold=tenant.answer_threshold,

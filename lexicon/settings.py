@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import sys
 from collections.abc import Callable
 from datetime import timedelta
@@ -217,6 +218,14 @@ AGENT_FALLBACK_MODEL = given(env.str, "AGENT_FALLBACK_MODEL", "")
 MODEL_RETRIES = given(env.int, "MODEL_RETRIES", 2)
 #: Whether models may search the articles and hand chats over by themselves.
 MODEL_TOOLS = given(env.bool, "MODEL_TOOLS", True)
+#: Who makes vectors of articles and questions: openai:<model>; "" for nobody, and search goes by words alone.
+EMBEDDING_MODEL = given(env.str, "EMBEDDING_MODEL", "")
+if EMBEDDING_MODEL and not re.fullmatch(r"openai:\S{1,190}", EMBEDDING_MODEL):
+    raise ImproperlyConfigured(
+        f"EMBEDDING_MODEL must look like openai:text-embedding-3-small, not {EMBEDDING_MODEL!r}."
+    )
+EMBEDDING_BASE_URL = given(env.str, "EMBEDDING_BASE_URL", OPENAI_BASE_URL)
+EMBEDDING_API_KEY = given(env.str, "EMBEDDING_API_KEY", OPENAI_API_KEY)
 BUILTIN_WORDS_PER_SECOND = given(env.float, "BUILTIN_WORDS_PER_SECOND", 40.0)
 #: How long a model may take, in seconds: to connect, to its first token, between two tokens, in all.
 MODEL_CONNECT_SECONDS = given(env.float, "MODEL_CONNECT_SECONDS", 10.0)

@@ -17,6 +17,7 @@ from typing import Any
 
 from django.conf import settings
 
+from agents import embeddings, librarian
 from agents.catalog import close_all
 from chats import presence, takeover, wake
 from chats.models import Reply
@@ -79,6 +80,8 @@ class Engine:
         wake.listen(self._changed)
         self.spawn(self._look_out.keep_looking(), "look-out")
         self.spawn(courier.run(), "webhooks")
+        if embeddings.is_on():
+            self.spawn(librarian.run(), "vectors")
         self.spawn(metrics.watch_process(), "look at the process")
         if self._cluster is not None:
             self._cluster.start()

@@ -7,10 +7,11 @@ import logging
 import uuid
 from collections.abc import Callable
 
+from agents import embeddings
 from agents.contract import AgentFailure
 from chats import takeover
 from chats.ending import Ended, Outcome, end_reply
-from chats.history import prepare
+from chats.history import prepare, read_search
 from chats.models import Reply
 from lexicon import logs, metrics, tracing
 from lexicon.database import in_thread_until_answered
@@ -118,7 +119,11 @@ class Runner:
         return speech.outcome(Reply.State.DONE)
 
     async def _speak(self, speech: Speech) -> None:
-        prepared = await in_thread_until_answered(prepare, tenant_id=self.reply.tenant_id, reply_id=self.reply.id)
+        of_reply = {"tenant_id": self.reply.tenant_id, "reply_id": self.reply.id}
+        vector = None
+        if embeddings.is_on() and (asked := await in_thread_until_answered(read_search, **of_reply)):
+            vector = await embeddings.of_question(asked)
+        prepared = await in_thread_until_answered(prepare, **of_reply, vector=vector)
         if prepared is None:
             raise Fenced
         pump = Pump(self._push)

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.conf import settings
 
-from agents import knowledge
+from agents import embeddings, knowledge
 from agents.catalog import rounds_for
 from agents.contract import End, Escalate, NoAnswer, Passage, Request, Source, Text, Usage
 from agents.phrases import SAY
@@ -53,7 +53,10 @@ class Speech:
 
         async def search(query: str) -> list[Passage]:
             # Whose knowledge that is says the server, never the model.
-            return await in_thread_until_answered(knowledge.search, tenant_id=prepared.tenant_id, question=query)
+            vector = await embeddings.of_question(query) if embeddings.is_on() else None
+            return await in_thread_until_answered(
+                knowledge.search, tenant_id=prepared.tenant_id, question=query, vector=vector
+            )
 
         self._model, self._request = prepared.model, prepared.request
         self._asked = time.monotonic()

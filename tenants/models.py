@@ -70,7 +70,7 @@ class Tenant(models.Model):
     )
     answer_threshold = models.FloatField(
         "least score of an answer",
-        default=0.2,
+        default=0.3,
         validators=[MinValueValidator(0), MaxValueValidator(1)],
         help_text="From 0 to 1: an article that fits the question less is no answer, and the built-in agent says "
         "that it does not know.",

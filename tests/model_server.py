@@ -65,6 +65,7 @@ from typing import Any, Literal
 
 from aiohttp import web
 
+from tests import embeddings_route
 from tests.model_wires import Completions, Messages
 
 CANARY = "canary-of-the-upstream"
@@ -147,6 +148,7 @@ class ModelServer:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_post(Completions.path, self._answer)
         app.router.add_post(Messages.path, self._answer)
+        app.router.add_post("/v1/embeddings", embeddings_route.answer)
         app.router.add_get("/calls", self._get_calls)
         app.router.add_post("/release/{name}", self._post_release)
         app.router.add_post("/reset", self._post_reset)

@@ -47,8 +47,8 @@ def test_a_language_that_is_not_there_is_said_to_be_missing() -> None:
 
 
 def test_a_part_that_is_missing_is_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "german").mkdir()
-    (tmp_path / "german" / "phrases.toml").write_text("[lists]\n[known]\n")
+    (tmp_path / "words" / "de").mkdir(parents=True)
+    (tmp_path / "words" / "de" / "phrases.toml").write_text("[lists]\n[known]\n")
     monkeypatch.setattr(phrases, "__file__", str(tmp_path / "phrases.py"))
     with pytest.raises(TypeError, match="say"):
-        read("german")
+        read("de")

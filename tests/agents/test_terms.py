@@ -2,25 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from agents.stemmer import stem
-from agents.terms import IRREGULAR, MAX_TERM, STOP_WORDS, SYNONYMS, terms, words
-
-#: The examples that Porter's paper gives, in its order.
-PAPER = [line.split() for line in Path(__file__).with_name("porter.txt").read_text().splitlines()]
-
-
-@pytest.mark.parametrize(("word", "expected"), PAPER)
-def test_a_stem_is_what_the_paper_says(word: str, expected: str) -> None:
-    assert stem(word) == expected
-
-
-@pytest.mark.parametrize("word", ["", "a", "is", "größer", "42nd", "日本語"])
-def test_what_is_no_english_word_is_its_own_stem(word: str) -> None:
-    assert stem(word) == word
+from agents.languages import language, lines
+from agents.terms import MAX_TERM, terms, words
 
 
 def test_forms_of_a_word_are_one_term() -> None:
@@ -60,11 +45,71 @@ def test_other_scripts_are_words_too() -> None:
     assert words("Где мой заказ?") == ["где", "мой", "заказ"]
 
 
-def test_the_data_is_in_the_form_the_code_compares() -> None:
-    data = [*STOP_WORDS, *IRREGULAR, *IRREGULAR.values(), *SYNONYMS, *SYNONYMS.values()]
-    assert len(data) > 300
-    assert all(words(word) == [word] for word in data)
+@pytest.mark.parametrize(
+    ("tag", "text", "other"),
+    [
+        ("de-AT", "Die Lieferungen sind kostenlos", "eine kostenlose Lieferung"),
+        ("fr", "Les livraisons sont gratuites", "une livraison gratuite"),
+        ("es", "¿Cuánto cuestan los envíos?", "cuesta un envío"),
+        ("it", "Le spedizioni sono gratuite", "una spedizione gratuita"),
+        ("nl", "De bestellingen worden verzonden", "een bestelling verzonden"),
+        ("pt-BR", "As entregas são gratuitas", "uma entrega gratuita"),
+        ("ru", "Доставка заказов", "доставки заказа"),
+    ],
+)
+def test_forms_of_a_word_are_one_term_in_their_language(tag: str, text: str, other: str) -> None:
+    assert set(terms(text, tag)) & set(terms(other, tag))
+    assert set(terms(other, tag)) <= set(terms(text, tag))
+
+
+@pytest.mark.parametrize("tag", ["xx", "tlh-Latn", ""])
+def test_words_of_an_unknown_language_are_as_they_are(tag: str) -> None:
+    assert terms("The returns were returned", tag) == ["the", "returns", "were", "returned"]
+
+
+def test_a_phrase_is_what_it_stands_for() -> None:
+    assert terms("I can't log in") == terms("I can't sign into it") == terms("login")
+
+
+def test_e_mail_is_email() -> None:
+    assert terms("E-mail") == terms("e‑mail") == terms("email")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("東京タワー", ["東京", "京タ", "タワ", "ワー"]),
+        ("水", ["水"]),
+        ("返品 iPhone15の返品", ["返品", "iphone15", "の返", "返品"]),
+        ("배송", ["배송"]),
+        ("คืน", ["คื", "ืน"]),
+    ],
+)
+def test_where_nobody_puts_spaces_two_characters_are_a_term(text: str, expected: list[str]) -> None:
+    assert terms(text, "ja") == expected
+
+
+def test_a_vowel_sign_belongs_to_its_word() -> None:
+    assert words("हिन्दी में") == ["हिन्दी", "में"]
+
+
+LANGUAGES = ["de", "en", "es", "fr", "it", "nl", "pt"]
+
+
+@pytest.mark.parametrize("tag", LANGUAGES)
+def test_the_data_is_in_the_form_the_code_compares(tag: str) -> None:
+    stops = language(tag).stop_words
+    assert len(stops) > 100
+    assert all(words(word) == [word] or "-" in word for word in stops)
 
 
 def test_no_synonym_stands_for_another() -> None:
-    assert not SYNONYMS.keys() & SYNONYMS.values()
+    english = language("en")
+    assert len(english.synonyms) > 150
+    assert not english.synonyms.keys() & set(english.synonyms.values())
+    assert not {term for found in english.phrases.values() for _, term in found} & english.synonyms.keys()
+
+
+def test_what_stands_for_synonyms_is_one_word() -> None:
+    firsts = [line.split(",")[0] for line in lines("en", "synonyms.txt")]
+    assert [first for first in firsts if len(first.split()) != 1] == []

@@ -23,6 +23,7 @@ BEGINNINGS = {"for_tenant", "create", "bulk_create"}
 ALL_TENANTS = {
     "tenants.authentication.open_key": "finds out whose key it is",
     "tenants.authentication.open_live_key": "reads a key again by an id that a key opened",
+    "agents.vectors.claim_due": "the librarian gives every tenant's articles vectors",
     "chats.presence.do_close_connection": "the process's own row of a socket",
     "chats.presence.tidy": "the process's own rows of sockets",
     "chats.presence.dead_keys": "the keys that opened the process's own sockets",

@@ -1,0 +1,143 @@
+"""What does this process remember of a tenant's articles?
+
+The terms of each, made anew from its text where it changed. Every search asks the database first whether anything did:
+each saving gives an article another stamp, so how many published articles there are and the sum of their stamps tell
+of whatever was saved, published, hidden or deleted, as soon as it is committed.
+"""
+
+from __future__ import annotations
+
+import uuid
+from array import array
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from threading import Lock
+
+from django.db.models import Count, QuerySet, Subquery, Sum
+
+from agents.languages import primary
+from agents.models import Article
+from agents.terms import terms
+from tenants.models import Tenant
+
+#: A term in the title counts as often as this many in the body.
+TITLE_WEIGHT = 3
+#: Articles that a process remembers, of all tenants together. Beyond it those tenants' go first that nobody asked
+#: anything for the longest time.
+MOST_ARTICLES = 20_000
+#: Articles that are read at once.
+BATCH = 500
+
+
+class Shelf:
+    """The published articles in one language."""
+
+    def __init__(self, language: str) -> None:
+        self.language = language
+        self.lengths: dict[int, int] = {}
+        self._uses: dict[str, dict[int, int]] = {}
+        self._total = 0
+
+    @property
+    def average(self) -> int:
+        """How many terms an article has, 1 at least."""
+        return max(1, self._total // len(self.lengths))
+
+    def uses(self, term: str) -> Mapping[int, int]:
+        """How often each article uses the term that uses it."""
+        return self._uses.get(term, {})
+
+    def put(self, number: int, title: str, body: str) -> None:
+        """An article is there from now on."""
+        frequencies = Counter(terms(body, self.language))
+        for term in terms(title, self.language):
+            frequencies[term] += TITLE_WEIGHT
+        self.lengths[number] = frequencies.total()
+        self._total += self.lengths[number]
+        for term, frequency in frequencies.items():
+            self._uses.setdefault(term, {})[number] = frequency
+
+    def take(self, numbers: set[int]) -> None:
+        """These articles are not there any more."""
+        for number in numbers & self.lengths.keys():
+            self._total -= self.lengths.pop(number)
+        for term, uses in list(self._uses.items()):
+            if gone := numbers & uses.keys():
+                for number in gone:
+                    del uses[number]
+                if not uses:
+                    del self._uses[term]
+
+
+@dataclass
+class Library:
+    """What a process remembers of one tenant. Whoever looks at it holds its lock."""
+
+    lock: Lock = field(default_factory=Lock)
+    shelves: dict[str, Shelf] = field(default_factory=dict)
+    #: The article of each number.
+    articles: dict[int, uuid.UUID] = field(default_factory=dict)
+    #: Of each article its stamp and number.
+    known: dict[uuid.UUID, tuple[int, int]] = field(default_factory=dict)
+    #: Of each article the stamp and the model of its vectors, and these (agents/vectors.py).
+    vectors: dict[uuid.UUID, tuple[tuple[int, str], list[array]]] = field(default_factory=dict)
+    #: How many articles, and the sum of their stamps.
+    state: tuple[int, int] = (0, 0)
+    _next: int = 0
+
+    def renew(self, tenant_id: uuid.UUID) -> None:
+        """Read what changed."""
+        stamps = dict(published(tenant_id).order_by().values_list("id", "stamp"))
+        gone = [article_id for article_id, (stamp, _) in self.known.items() if stamps.get(article_id) != stamp]
+        numbers = {self.known.pop(article_id)[1] for article_id in gone}
+        for number in numbers:
+            del self.articles[number]
+        for shelf in self.shelves.values() if numbers else ():
+            shelf.take(numbers)
+        missing = [article_id for article_id in stamps if article_id not in self.known]
+        for start in range(0, len(missing), BATCH):
+            self._read(published(tenant_id).order_by().filter(id__in=missing[start : start + BATCH]))
+        self.state = len(self.known), sum(stamp for stamp, _ in self.known.values())
+        self.shelves = {language: shelf for language, shelf in self.shelves.items() if shelf.lengths}
+
+    def _read(self, articles: QuerySet[Article]) -> None:
+        rows: Iterable[tuple[uuid.UUID, int, str, str, str]]
+        rows = articles.values_list("id", "stamp", "language", "title", "body")
+        for article_id, stamp, tag, title, body in rows:
+            number = self._next
+            self._next += 1
+            self.known[article_id] = stamp, number
+            self.articles[number] = article_id
+            language = primary(tag)
+            self.shelves.setdefault(language, Shelf(language)).put(number, title, body)
+
+
+_libraries: OrderedDict[uuid.UUID, Library] = OrderedDict()
+_lock = Lock()
+
+
+def look(tenant_id: uuid.UUID) -> tuple[tuple[int, int], list[list[str]]]:
+    """How many articles a tenant has published and the sum of their stamps; and the words that mean the same to it."""
+    synonyms = Subquery(Tenant.objects.order_by().filter(id=tenant_id).values("synonyms"))
+    sums = published(tenant_id).order_by().values("tenant_id").annotate(number=Count("id"), stamps=Sum("stamp"))
+    for number, stamps, meaning_the_same in sums.values_list("number", "stamps", synonyms):
+        return (number, int(stamps)), meaning_the_same or []
+    return (0, 0), []
+
+
+def library(tenant_id: uuid.UUID) -> Library:
+    """What is remembered of a tenant, as it was when somebody last looked."""
+    with _lock:
+        found = _libraries.setdefault(tenant_id, Library())
+        _libraries.move_to_end(tenant_id)
+        remembered = sum(len(each.known) for each in _libraries.values())
+        while remembered > MOST_ARTICLES and len(_libraries) > 1:
+            _, oldest = _libraries.popitem(last=False)
+            remembered -= len(oldest.known)
+        return found
+
+
+def published(tenant_id: uuid.UUID) -> QuerySet[Article]:
+    """The articles of a tenant that may be quoted."""
+    return Article.objects.for_tenant(tenant_id).filter(state=Article.State.PUBLISHED)
