@@ -22,7 +22,7 @@ _NO_LETTER = re.compile(r"[^0-9a-z]")
 def canary_of(instructions: str, *, secret: str) -> str:
     """A mark that nobody can guess, the same for the same instructions: providers cache what begins alike."""
     digest = hmac.new(secret.encode(), b"canary of " + instructions.encode("utf-8", "replace"), hashlib.sha256)
-    return f"mark-{digest.hexdigest()[:20]}"
+    return digest.hexdigest()[:12]
 
 
 def gives_away(said: str, *, instructions: str, canary: str) -> bool:

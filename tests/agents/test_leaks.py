@@ -38,7 +38,7 @@ def test_what_gives_them_away_is_seen(said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", ["", "Hello!", INSTRUCTIONS[500:640], "Rule 7 is about the number 7. " * 40, CANARY[:12], "x" * 100_000]
+    "said", ["", "Hello!", INSTRUCTIONS[500:640], "Rule 7 is about the number 7. " * 40, CANARY[:8], "x" * 100_000]
 )
 def test_what_does_not_is_not(said: str) -> None:
     assert not leaks(said)
