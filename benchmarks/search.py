@@ -2,8 +2,8 @@
 
     SECRET_KEY=x DATABASE_URL=… python -m benchmarks.search 16 1000 20000
 
-on an empty, migrated database. Articles are put together from the paragraphs of benchmarks/knowledge and of the demo, so
-that all of them share their words: real ones cost less. Nothing stays.
+on an empty, migrated database. Articles are put together from the paragraphs of benchmarks/knowledge and of the demo,
+so that all of them share their words: real ones cost less. Nothing stays.
 """
 
 from __future__ import annotations
