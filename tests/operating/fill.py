@@ -15,6 +15,7 @@ VALUES: dict[type[models.Field[Any, Any]], Any] = {
     models.UUIDField: uuid.UUID(int=2**127 + 12345),
     models.BooleanField: True,
     models.IntegerField: 7,
+    models.BinaryField: bytes(range(256)),
     models.CharField: "ä",
     models.TextField: '[1, "x\u2028\\t\U0001f600", 1e308]',
 }

@@ -1,0 +1,50 @@
+"""A server with a model of embeddings: articles get vectors by themselves, and questions find them by what they mean.
+
+On one server only: what is tested is not what serves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from agents import knowledge
+from agents.models import Article, PassageVector
+from lexicon.database import in_thread
+from tests.client import eventually
+from tests.conftest import database_url
+from tests.servers import Server
+from tests.websocket.conftest import NewTenant
+
+
+@pytest.fixture(scope="module")
+def server(pristine: str, model_server: str, folder: Path) -> Iterator[Server]:
+    """A process of its own, on the database of all."""
+    own = Server(
+        database_url=database_url(str(settings.DATABASES["default"]["NAME"])),
+        log=folder / "meaning.log",
+        OPENAI_BASE_URL=model_server,
+        OPENAI_API_KEY="key-of-the-tests",
+        EMBEDDING_MODEL="openai:meaning",
+    )
+    try:
+        yield own.start()
+    finally:
+        own.close()
+
+
+async def test_a_question_is_answered_by_what_it_means(new_tenant: NewTenant) -> None:
+    actor = await new_tenant(model="builtin", answer_threshold=0.1)
+    article = Article(tenant=actor.tenant, title="Parking", body="Leave your car behind the house.")
+    await in_thread(knowledge.save_article, article)
+    vectors = PassageVector.objects.for_tenant(actor.tenant_id)
+    await eventually(lambda: in_thread(vectors.exists), seconds=30)
+    chat = await in_thread(actor.new_chat)
+    socket = await actor.join(chat)
+    await socket.send({"content": "Any automobile hints?"})
+    ended = await socket.until("message_stream_ended")
+    assert "Leave your car behind the house." in ended["content"]
+    assert [source["id"] for source in ended["metadata"]["sources"]] == [str(article.id)]
