@@ -46,8 +46,14 @@ check: $(VENV)/.installed-dev
 image-check: $(VENV)/.installed-dev
 	IMAGE_PYTHON=$$(command -v $(PYTHON)) $(BIN)/python -m pytest -q tests/shipping/test_image.py
 
-bench: $(VENV)/.installed-dev
+bench: $(VENV)/.installed-dev $(VENV)-bench/.installed
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+# What `make bench` measures the service against, apart from everything else.
+$(VENV)-bench/.installed: benchmarks/requirements.txt
+	@test -x $(VENV)-bench/bin/python || $(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/requirements.txt
+	@touch $@
 
 # Those of docs/images. Needs chromium; look at what it made.
 pictures: $(VENV)/.installed-dev
@@ -57,3 +63,4 @@ pictures: $(VENV)/.installed-dev
 requirements:
 	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url requirements.in -o requirements.txt
 	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url requirements-dev.in -o requirements-dev.txt
+	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url benchmarks/requirements.in -o benchmarks/requirements.txt
