@@ -143,7 +143,7 @@ def _served(command: list[str], *, path: str, log: Path | None = None, **env: st
 
 
 def _wait_for(process: subprocess.Popen[bytes], url: str) -> None:
-    until = time.monotonic() + 120
+    until = time.monotonic() + 300
     while time.monotonic() < until:
         try:
             httpx.get(url)
