@@ -46,7 +46,7 @@ check: $(VENV)/.installed-dev
 image-check: $(VENV)/.installed-dev
 	IMAGE_PYTHON=$$(command -v $(PYTHON)) $(BIN)/python -m pytest -q tests/shipping/test_image.py
 
-bench: $(VENV)/.installed-dev
+bench: $(VENV)/.installed-dev $(VENV)-bench/.installed
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 # How well the built-in agent answers; nothing is ever chosen by the held-back questions. docs/agents.md.
@@ -61,6 +61,12 @@ evaluate: $(VENV)/.installed-dev
 		$(BIN)/python manage.py evaluate_knowledge "$$file" --articles "$${set#*:}" || exit 1; \
 	done; done
 
+# What `make bench` measures the service against, apart from everything else.
+$(VENV)-bench/.installed: benchmarks/requirements.txt
+	@test -x $(VENV)-bench/bin/python || $(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/requirements.txt
+	@touch $@
+
 # Those of docs/images. Needs chromium; look at what it made.
 pictures: $(VENV)/.installed-dev
 	@SECRET_KEY=only-for-pictures DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python -m tests.page.pictures
@@ -69,3 +75,4 @@ pictures: $(VENV)/.installed-dev
 requirements:
 	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url requirements.in -o requirements.txt
 	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url requirements-dev.in -o requirements-dev.txt
+	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url benchmarks/requirements.in -o benchmarks/requirements.txt

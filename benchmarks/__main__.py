@@ -1,187 +1,28 @@
-"""`make bench`: figures of one server process on loopback, beside the bare server in the same run.
+"""`make bench`: what does it cost? Nothing here passes or fails; it prints (docs/benchmarks.md).
 
-Nothing here passes or fails; it prints. Arguments: [chats] [rounds], default 100 and 2.
+make bench                          # all of it
+make bench ARGS="service 100 2"     # a part of it, with its own arguments
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
-import sqlite3
-import statistics
-import subprocess
 import sys
-import tempfile
-import time
-from contextlib import closing
-from dataclasses import dataclass, field
-from pathlib import Path
 
-import httpx
-import websockets
+from benchmarks import deltas, relay, service
 
-from benchmarks.processes import cpu_seconds, resident_bytes
-from tests.servers import ROOT, Server, free_port
-
-PACE = "40"
-QUESTION = "Hello, how long does shipping take, what does it cost, and can I return a pair of shoes?"
+PARTS = {"service": service.main, "relay": relay.main, "deltas": deltas.main}
 
 
-@dataclass
-class Figures:
-    """What one run saw."""
-
-    tokens: int = 0
-    characters: int = 0
-    acknowledged: list[float] = field(default_factory=list)
-    first: list[float] = field(default_factory=list)
-    wall: float = 0.0
-    cpu: float = 0.0
-
-    def report(self, name: str) -> None:
-        """Print them."""
-        print(f"{name}: {self.tokens} tokens in {self.wall:.1f} s, {self.cpu:.2f} CPU-seconds")
-        print(f"  {self.tokens / self.cpu:,.0f} tokens a CPU-second")
-        for what, times in (("acknowledged after", self.acknowledged), ("first token after", self.first)):
-            if times:
-                cuts = statistics.quantiles(times, n=20)
-                print(f"  {what} {statistics.median(times) * 1e3:.1f} ms (median), {cuts[18] * 1e3:.1f} ms (95 %)")
-
-
-async def talk(address: str, headers: dict[str, str], rounds: int, figures: Figures) -> None:
-    """One socket: ask, read the reply, ask again."""
-    async with websockets.connect(address, additional_headers=headers, compression=None, proxy=None) as socket:
-        for _ in range(rounds):
-            await socket.send(json.dumps({"content": QUESTION}))
-            asked = time.perf_counter()
-            first = True
-            while True:
-                event = json.loads(await socket.recv())
-                match event["event_type"]:
-                    case "message_received":
-                        figures.acknowledged.append(time.perf_counter() - asked)
-                    case "message_stream_token":
-                        if first:
-                            figures.first.append(time.perf_counter() - asked)
-                            first = False
-                        figures.tokens += 1
-                    case "message_stream_ended":
-                        break
-
-
-async def measure(pid: int, addresses: list[str], headers: dict[str, str], rounds: int) -> Figures:
-    """All the sockets at once."""
-    figures = Figures()
-    before, started = cpu_seconds(pid), time.perf_counter()
-    await asyncio.gather(*(talk(address, headers, rounds, figures) for address in addresses))
-    figures.wall, figures.cpu = time.perf_counter() - started, cpu_seconds(pid) - before
-    return figures
-
-
-async def idle_memory(pid: int, address: str, headers: dict[str, str], count: int) -> float:
-    """Bytes of memory a silent socket costs."""
-    before = resident_bytes(pid)
-    sockets = [
-        await websockets.connect(address, additional_headers=headers, compression=None, proxy=None)
-        for _ in range(count)
-    ]
-    cost = (resident_bytes(pid) - before) / count
-    await asyncio.gather(*(socket.close() for socket in sockets))
-    return cost
-
-
-def stored_bytes(database: Path) -> int:
-    """What a SQLite database holds, in bytes, wherever it lies: file or log."""
-    with closing(sqlite3.connect(database)) as connection:
-        pages, size, free = (
-            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size", "freelist_count")
-        )
-    return (pages - free) * size
-
-
-def lexicon(chats: int, rounds: int) -> None:
-    """The service: SQLite, one process, credits and limits on."""
-    folder = Path(tempfile.mkdtemp(prefix="lexicon-bench-"))
-    server = Server(
-        database_url=f"sqlite:///{folder / 'bench.sqlite3'}", log=folder / "log", BUILTIN_WORDS_PER_SECOND=PACE
-    )
-    manage = [sys.executable, "manage.py"]
-    subprocess.run([*manage, "migrate", "-v0"], cwd=ROOT, env=server.env, check=True)
-    limits = ["--rest-per-minute", "1000000", "--ws-messages-per-second", "1000", "--ws-connections", "100000"]
-    output = subprocess.run(
-        [*manage, "create_tenant", "Bench", "--json", "--credits", "100000000", *limits],
-        cwd=ROOT,
-        env=server.env,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    key = json.loads(output.splitlines()[-1])["api_key"]
-    code = (
-        "from agents.demo import save_demo_articles; from tenants.models import Tenant; "
-        "save_demo_articles(Tenant.objects.get())"
-    )
-    subprocess.run([*manage, "shell", "-c", code], cwd=ROOT, env=server.env, check=True, capture_output=True)
-    server.start()
-    assert server.process is not None
-    pid = server.process.pid
-    print(f"Lexicon: {resident_bytes(pid) / 2**20:.0f} MiB of memory a process that has just started")
-    headers = {"X-API-Key": key}
-    try:
-        with httpx.Client(base_url=server.http, headers=headers) as client:
-            before, started = cpu_seconds(pid), time.perf_counter()
-            ids = [
-                client.post("/api/v1/chats/", json={"user_id": "bench"}).json()["id"] for _ in range(max(200, chats))
-            ]
-            wall, cpu = time.perf_counter() - started, cpu_seconds(pid) - before
-            print(
-                f"REST: {len(ids) / wall:,.0f} chats created a second by one client, "
-                f"{cpu / len(ids) * 1e3:.2f} CPU-ms each"
-            )
-        addresses = [f"{server.ws}/ws/chat?user_id=bench&chat_id={chat}" for chat in ids]
-        empty = stored_bytes(folder / "bench.sqlite3")
-        asyncio.run(measure(pid, addresses[:1], headers, 20)).report("Lexicon, one chat")
-        asyncio.run(measure(pid, addresses[:chats], headers, rounds)).report(f"Lexicon, {chats} chats at once")
-        stored = (stored_bytes(folder / "bench.sqlite3") - empty) / (20 + chats * rounds)
-        print(f"Lexicon: {stored / 1024:.1f} KiB of database a question with its reply")
-        cost = asyncio.run(idle_memory(pid, addresses[0], headers, 500))
-        print(f"Lexicon: {cost / 1024:.1f} KiB of memory an idle socket")
-        print(f"Lexicon: {resident_bytes(pid) / 2**20:.0f} MiB of memory the process after all that")
-    finally:
-        server.close()
-
-
-def bare(chats: int, rounds: int) -> None:
-    """The bare server."""
-    port = free_port()
-    command = ["-m", "uvicorn", "benchmarks.bare:application", "--port", str(port), "--log-level", "warning"]
-    command += ["--loop", "uvloop", "--ws", "websockets-sansio", "--ws-per-message-deflate", "false"]
-    process = subprocess.Popen(
-        [sys.executable, *command], cwd=ROOT, env={**os.environ, "BUILTIN_WORDS_PER_SECOND": PACE}
-    )
-    try:
-        until = time.monotonic() + 10
-        while time.monotonic() < until:
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/")
-                break
-            except httpx.TransportError:
-                time.sleep(0.05)
-        figures = asyncio.run(measure(process.pid, [f"ws://127.0.0.1:{port}/"] * chats, {}, rounds))
-        figures.report(f"bare uvicorn, {chats} sockets at once")
-    finally:
-        process.kill()
-        process.wait()
-
-
-def main() -> None:
-    """Print every figure."""
-    arguments = [int(argument) for argument in sys.argv[1:]]
-    chats, rounds = (arguments + [100, 2][len(arguments) :])[:2]
-    lexicon(chats, rounds)
-    bare(chats, rounds)
+def main(arguments: list[str]) -> None:
+    """Print the figures of one part, or of every one."""
+    if not arguments:
+        for part in PARTS.values():
+            part([])
+    elif arguments[0] in PARTS:
+        PARTS[arguments[0]](arguments[1:])
+    else:
+        sys.exit(f"There is no part {arguments[0]!r}. Use one of: {', '.join(PARTS)}.")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -1,0 +1,1 @@
+"""What is Lexicon measured against? These run in `.venv-bench`, not in Lexicon's environment."""

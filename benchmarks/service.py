@@ -1,0 +1,142 @@
+"""What does the service cost, with the built-in agent? `make bench ARGS="service [chats] [rounds]"`.
+
+One server process on loopback, beside the bare server in the same run; 100 chats and 2 rounds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import statistics
+import time
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import websockets
+
+from benchmarks import running
+from benchmarks.processes import cpu_seconds, resident_bytes
+
+PACE = "40"
+QUESTION = "Hello, how long does shipping take, what does it cost, and can I return a pair of shoes?"
+
+
+@dataclass
+class Figures:
+    """What one run saw."""
+
+    tokens: int = 0
+    characters: int = 0
+    acknowledged: list[float] = field(default_factory=list)
+    first: list[float] = field(default_factory=list)
+    wall: float = 0.0
+    cpu: float = 0.0
+
+    def report(self, name: str) -> None:
+        """Print them."""
+        print(f"{name}: {self.tokens} tokens in {self.wall:.1f} s, {self.cpu:.2f} CPU-seconds")
+        print(f"  {self.tokens / self.cpu:,.0f} tokens a CPU-second")
+        for what, times in (("acknowledged after", self.acknowledged), ("first token after", self.first)):
+            if times:
+                cuts = statistics.quantiles(times, n=20)
+                print(f"  {what} {statistics.median(times) * 1e3:.1f} ms (median), {cuts[18] * 1e3:.1f} ms (95 %)")
+
+
+async def talk(address: str, headers: dict[str, str], rounds: int, figures: Figures) -> None:
+    """One socket: ask, read the reply, ask again."""
+    async with websockets.connect(address, additional_headers=headers, compression=None, proxy=None) as socket:
+        for _ in range(rounds):
+            await socket.send(json.dumps({"content": QUESTION}))
+            asked = time.perf_counter()
+            first = True
+            while True:
+                event = json.loads(await socket.recv())
+                match event["event_type"]:
+                    case "message_received":
+                        figures.acknowledged.append(time.perf_counter() - asked)
+                    case "message_stream_token":
+                        if first:
+                            figures.first.append(time.perf_counter() - asked)
+                            first = False
+                        figures.tokens += 1
+                    case "message_stream_ended":
+                        break
+
+
+async def measure(pid: int, addresses: list[str], headers: dict[str, str], rounds: int) -> Figures:
+    """All the sockets at once."""
+    figures = Figures()
+    before, started = cpu_seconds(pid), time.perf_counter()
+    await asyncio.gather(*(talk(address, headers, rounds, figures) for address in addresses))
+    figures.wall, figures.cpu = time.perf_counter() - started, cpu_seconds(pid) - before
+    return figures
+
+
+async def idle_memory(pid: int, address: str, headers: dict[str, str], count: int) -> float:
+    """Bytes of memory a silent socket costs."""
+    before = resident_bytes(pid)
+    sockets = [
+        await websockets.connect(address, additional_headers=headers, compression=None, proxy=None)
+        for _ in range(count)
+    ]
+    cost = (resident_bytes(pid) - before) / count
+    await asyncio.gather(*(socket.close() for socket in sockets))
+    return cost
+
+
+def stored_bytes(database: Path) -> int:
+    """What a SQLite database holds, in bytes, wherever it lies: file or log."""
+    with closing(sqlite3.connect(database)) as connection:
+        pages, size, free = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size", "freelist_count")
+        )
+    return (pages - free) * size
+
+
+def lexicon(chats: int, rounds: int) -> None:
+    """The service: SQLite, one process, credits and limits on."""
+    with (
+        running.new_folder() as folder,
+        running.lexicon(
+            f"sqlite:///{folder / 'bench.sqlite3'}", folder / "log", articles=True, BUILTIN_WORDS_PER_SECOND=PACE
+        ) as own,
+    ):
+        server, pid, headers = own.server, own.pid, {"X-API-Key": own.api_key}
+        print(f"Lexicon: {resident_bytes(pid) / 2**20:.0f} MiB of memory a process that has just started")
+        with httpx.Client(base_url=server.http, headers=headers) as client:
+            before, started = cpu_seconds(pid), time.perf_counter()
+            ids = [
+                client.post("/api/v1/chats/", json={"user_id": "bench"}).json()["id"] for _ in range(max(200, chats))
+            ]
+            wall, cpu = time.perf_counter() - started, cpu_seconds(pid) - before
+            print(
+                f"REST: {len(ids) / wall:,.0f} chats created a second by one client, "
+                f"{cpu / len(ids) * 1e3:.2f} CPU-ms each"
+            )
+        addresses = [f"{server.ws}/ws/chat?user_id=bench&chat_id={chat}" for chat in ids]
+        empty = stored_bytes(folder / "bench.sqlite3")
+        asyncio.run(measure(pid, addresses[:1], headers, 20)).report("Lexicon, one chat")
+        asyncio.run(measure(pid, addresses[:chats], headers, rounds)).report(f"Lexicon, {chats} chats at once")
+        stored = (stored_bytes(folder / "bench.sqlite3") - empty) / (20 + chats * rounds)
+        print(f"Lexicon: {stored / 1024:.1f} KiB of database a question with its reply")
+        cost = asyncio.run(idle_memory(pid, addresses[0], headers, 500))
+        print(f"Lexicon: {cost / 1024:.1f} KiB of memory an idle socket")
+        print(f"Lexicon: {resident_bytes(pid) / 2**20:.0f} MiB of memory the process after all that")
+
+
+def bare(chats: int, rounds: int) -> None:
+    """The bare server."""
+    with running.bare(PACE) as other:
+        addresses = [other.address.replace("http", "ws")] * chats
+        asyncio.run(measure(other.pid, addresses, {}, rounds)).report(f"bare uvicorn, {chats} sockets at once")
+
+
+def main(arguments: list[str]) -> None:
+    """Print every figure of the service."""
+    numbers = [int(argument) for argument in arguments]
+    chats, rounds = (numbers + [100, 2][len(numbers) :])[:2]
+    lexicon(chats, rounds)
+    bare(chats, rounds)
