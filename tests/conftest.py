@@ -126,6 +126,8 @@ def _serve(kind: str, model_server: str, folder: Path) -> Iterator[Server]:
         kind=kind,
         OPENAI_BASE_URL=model_server,
         OPENAI_API_KEY="key-of-the-tests",
+        # What fails on purpose fails at once; tests/websocket/test_models.py is about trying again.
+        MODEL_RETRIES="0",
         ANTHROPIC_BASE_URL=model_server.removesuffix("/v1"),
         ANTHROPIC_API_KEY="key-of-the-tests",
     )

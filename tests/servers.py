@@ -14,6 +14,9 @@ from typing import ClassVar
 
 from tests.nursery import ROOT, Child, start_python
 
+#: Read when a program or an interpreter starts, so that a forked one knows nothing of it.
+AT_START = {"LD_PRELOAD", "PYTHONPROFILEIMPORTTIME"}
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -77,7 +80,7 @@ class Server:
 
     def start(self, *, wait: bool = True) -> Server:
         with self.log.open("ab") as log:
-            if self.forked and self.kind != "daphne" and "LD_PRELOAD" not in self.env:
+            if self.forked and self.kind != "daphne" and not self.env.keys() & AT_START:
                 self.process = start_python(self.command, env=self.env, stdout=log.fileno(), stderr=log.fileno())
             else:
                 command = [sys.executable, *self.command]

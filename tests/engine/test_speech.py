@@ -8,8 +8,10 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
+from agents.catalog import NOTHING_OWN
 from agents.contract import AgentFailure, End, Escalate, Event, Policy, Request, Text, Usage
 from agents.phrases import SAY
+from agents.rounds import Rounds
 from chats.ending import Outcome
 from chats.history import Prepared
 from chats.models import Reply
@@ -25,6 +27,7 @@ class Saying:
     """A model that gives these events, and then fails where it is told to."""
 
     model = "a-model"
+    is_model = False
 
     def __init__(self, *events: Event, fails: bool = False) -> None:
         self._events = events
@@ -47,7 +50,8 @@ def speak(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     async def run(
         *events: Event, fails: bool = False, state: str = "", away: str = AWAY, room: int = 1000, unanswered: int = 0
     ) -> Outcome:
-        monkeypatch.setattr(speech, "agent_for", lambda model: Saying(*events, fails=fails))
+        saying = Saying(*events, fails=fails)
+        monkeypatch.setattr(speech, "rounds_for", lambda model, own, *, search: Rounds(saying, search=search))
         live = LiveText(uuid.uuid4(), uuid.uuid4(), 1)
 
         async def push(piece: str) -> None:
@@ -58,7 +62,7 @@ def speak(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
         request = Request("a question", policy=Policy(away_message=away), unanswered=unanswered)
         ended = Reply.State.DONE
         try:
-            await speaking.listen(Prepared("openai:x", request, room), pump)
+            await speaking.listen(Prepared(uuid.uuid4(), "openai:x", NOTHING_OWN, request, room), pump)
         except AgentFailure:
             ended = Reply.State.FAILED
         pump.complete()

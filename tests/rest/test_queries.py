@@ -51,6 +51,7 @@ BY_HAND = {
     "lexicon.health._database_problem": "SELECT 1",
     "lexicon.management.commands.migrate._alone_on_postgresql": "holds a lock of the server",
     "lexicon.data_checks.sqlite_pragmas": "asks SQLite what it was told",
+    "lexicon.sqlite3.base.DatabaseWrapper.create_cursor": "makes the cursor of every query",
     "lexicon.moving.move": "moves every row of every tenant",
     "lexicon.moving._take_sequence": "moves every row of every tenant",
 }
