@@ -20,7 +20,7 @@ from tests.rest.doors import Door, doors_of
 from tests.servers import Server
 
 
-@pytest.fixture(params=["uvicorn", "daphne"])
+@pytest.fixture(params=["uvicorn", pytest.param("daphne", marks=pytest.mark.once)])
 def server(request: pytest.FixtureRequest) -> Server:
     """The process that the tenants of this test talk to."""
     return request.getfixturevalue(f"live_server_{request.param}")

@@ -27,7 +27,7 @@ async def _close_sockets() -> AsyncIterator[None]:
     await Socket.close_all()
 
 
-@pytest.fixture(params=["uvicorn", "daphne"])
+@pytest.fixture(params=["uvicorn", pytest.param("daphne", marks=pytest.mark.once)])
 def server(request: pytest.FixtureRequest) -> Server:
     """The process that the tenants of this test talk to."""
     return request.getfixturevalue(f"live_server_{request.param}")
