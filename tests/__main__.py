@@ -55,7 +55,8 @@ def run(name: str, shared: dict[str, str], arguments: list[str], left_out: list[
     print(f"\n=== Tests on {name} ===", flush=True)
     if shared:
         arguments = ["-m", "not once", *arguments]
-        print("(Those of the browser, the package, the image and `make run`, which no database decides, ran before.)")
+        ran_before = "the browser, the package, the image, daphne and `make run`"
+        print(f"(Those of {ran_before}, which no database decides, ran before.)", flush=True)
     # The tests mostly wait for servers: one process more than cores keeps these busy.
     workers = ["-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal"]
     with tempfile.TemporaryDirectory() as folder:
