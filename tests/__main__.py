@@ -16,6 +16,8 @@ from pathlib import Path
 
 LOCAL = "postgres://postgres@127.0.0.1:5432/postgres"
 LOCAL_REDIS = "redis://127.0.0.1:6379/0"
+#: Where it is set, each worker and each server compiles everything anew: seconds of processor time for each.
+UNCOMPILED = ("PYTHONDONTWRITEBYTECODE",)
 
 
 def postgresql() -> tuple[str | None, str]:
@@ -61,7 +63,7 @@ def run(name: str, shared: dict[str, str], arguments: list[str], left_out: list[
     workers = ["-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal"]
     with tempfile.TemporaryDirectory() as folder:
         skipped = Path(folder, "skipped")
-        without = ("TEST_DATABASE_URL", "DATABASE_URL", "TEST_REDIS_URL", "REDIS_URL")
+        without = ("TEST_DATABASE_URL", "DATABASE_URL", "TEST_REDIS_URL", "REDIS_URL", *UNCOMPILED)
         env = {key: value for key, value in os.environ.items() if key not in without}
         env |= {"SKIPPED_FILE": str(skipped)} | shared
         done = subprocess.run([sys.executable, "-m", "pytest", "-q", *workers, *arguments], env=env)
@@ -78,7 +80,8 @@ def faults(database_url: str | None, left_out: list[str]) -> bool:
         left_out.append(f"the fault suite: needs {', '.join(lacking)}")
         return True
     print(flush=True)
-    env = os.environ | {"TEST_DATABASE_URL": str(database_url)}
+    env = {key: value for key, value in os.environ.items() if key not in UNCOMPILED}
+    env |= {"TEST_DATABASE_URL": str(database_url)}
     return subprocess.run([sys.executable, "-m", "tests.campaign", "--quick"], env=env).returncode == 0
 
 
