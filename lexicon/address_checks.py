@@ -21,7 +21,7 @@ def optional_addresses() -> Found:
     """E021."""
     for name, (schemes, example) in _OPTIONAL.items():
         given = getattr(settings, name)
-        if given and not _is_address(given, schemes):
+        if given and not is_address(given, schemes):
             # Not what was given: there may be a password in it.
             yield checks.Error(f"{name} is no address.", hint=f"Write it like {example}.", id="lexicon.E021")
 
@@ -36,7 +36,8 @@ def port() -> Found:
         )
 
 
-def _is_address(text: str, schemes: tuple[str, ...]) -> bool:
+def is_address(text: str, schemes: tuple[str, ...]) -> bool:
+    """Whether the text names a host, or a file where that is what its scheme is for, by one of the schemes."""
     try:
         url = urlsplit(text)
     except ValueError:

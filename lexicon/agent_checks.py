@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core import checks
 
 from agents.catalog import UnknownModel, check_key, check_model
+from lexicon.address_checks import is_address
 from lexicon.data_checks import Found
 
 #: Where models are asked, with an example of each.
@@ -29,8 +30,7 @@ def models() -> Found:
             yield checks.Error(f"{setting} is not right. {error}", hint="builtin needs nothing.", id="lexicon.E011")
         yield from _without_key(setting, model)
     for name, example in _ADDRESSES.items():
-        base = urlsplit(getattr(settings, name))
-        if base.scheme not in ("http", "https") or not base.hostname:
+        if not is_address(getattr(settings, name), ("http", "https")):
             yield checks.Error(
                 f"{name} is {getattr(settings, name)!r}, which is no address.",
                 hint=f"Write it like {example} or http://localhost:11434/v1.",
