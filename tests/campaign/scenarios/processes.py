@@ -22,7 +22,7 @@ async def killed_alone(stage: Stage) -> None:
     stage.cluster = Cluster(stage.folder, stage.databases.new(on_sqlite=True), stage.model)
     server = stage.cluster.add_replica()
     await stage.cluster.start()
-    acme = await stage.new_actor(credits=100_000)
+    acme = await stage.new_actor(credits=10_000_000)
     rounds, messages = (1, 100) if stage.quick else (5, 200)
     slowest = 0.0
     for turn in range(rounds):
