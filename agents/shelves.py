@@ -19,6 +19,7 @@ from django.db.models import Count, QuerySet, Subquery, Sum
 from agents.languages import primary
 from agents.models import Article
 from agents.terms import terms
+from lexicon.statements import Given, Select
 from tenants.models import Tenant
 
 #: A term in the title counts as often as this many in the body.
@@ -119,11 +120,11 @@ _lock = Lock()
 
 def look(tenant_id: uuid.UUID) -> tuple[tuple[int, int], list[list[str]]]:
     """How many articles a tenant has published and the sum of their stamps; and the words that mean the same to it."""
-    synonyms = Subquery(Tenant.objects.order_by().filter(id=tenant_id).values("synonyms"))
-    sums = published(tenant_id).order_by().values("tenant_id").annotate(number=Count("id"), stamps=Sum("stamp"))
-    for number, stamps, meaning_the_same in sums.values_list("number", "stamps", synonyms):
-        return (number, int(stamps)), meaning_the_same or []
-    return (0, 0), []
+    row = _STATE.first(tenant_id=tenant_id)
+    if row is None:
+        return (0, 0), []
+    number, stamps, meaning_the_same = row
+    return (number, int(stamps)), meaning_the_same or []
 
 
 def library(tenant_id: uuid.UUID) -> Library:
@@ -138,6 +139,16 @@ def library(tenant_id: uuid.UUID) -> Library:
         return found
 
 
-def published(tenant_id: uuid.UUID) -> QuerySet[Article]:
+def published(tenant_id: uuid.UUID | Given) -> QuerySet[Article]:
     """The articles of a tenant that may be quoted."""
     return Article.objects.for_tenant(tenant_id).filter(state=Article.State.PUBLISHED)
+
+
+def _sums() -> QuerySet[Article, tuple[int, int, list[list[str]]]]:
+    synonyms = Subquery(Tenant.objects.order_by().filter(id=Given("tenant_id")).values("synonyms"))
+    sums = published(Given("tenant_id")).order_by().values("tenant_id")
+    sums = sums.annotate(number=Count("id"), stamps=Sum("stamp"))
+    return sums.values_list("number", "stamps", synonyms)
+
+
+_STATE = Select(_sums)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 from typing import Any
 
 from django.db import transaction
@@ -12,6 +14,7 @@ from django.utils import timezone
 
 from chats.models import Chat, Message
 from lexicon.errors import USER_NOT_FOUND, ApiError, chat_not_found
+from lexicon.statements import Given, Select
 from tenants.models import EndUser
 
 
@@ -39,7 +42,7 @@ def parse_id(text: object) -> uuid.UUID | None:
     return parsed if str(parsed) == str(text).lower() else None
 
 
-def visible(tenant_id: uuid.UUID, *, conversations_only: bool = False) -> QuerySet[Chat]:
+def visible(tenant_id: uuid.UUID | Given, *, conversations_only: bool = False) -> QuerySet[Chat]:
     """The chats a caller of this tenant may know of; a customer key knows only its conversations."""
     chats = Chat.objects.for_tenant(tenant_id).filter(deleted_at=None)
     return chats.filter(is_conversation=True) if conversations_only else chats
@@ -51,13 +54,19 @@ def open_chat(*, tenant_id: uuid.UUID, chat_id: object, conversations_only: bool
     Raises ApiError CHAT_NOT_FOUND; another tenant's is not found either.
     """
     found = parse_id(chat_id)
-    chats = visible(tenant_id, conversations_only=conversations_only).select_related("user")
-    if locked:
-        chats = chats.select_for_update(no_key=True, of=("self",))
-    chat = chats.filter(id=found).first() if found else None
+    chat = _OPEN[conversations_only, locked].first(tenant_id=tenant_id, chat_id=found) if found else None
     if chat is None:
         raise chat_not_found(chat_id)
     return chat
+
+
+def _with_user(conversations_only: bool, locked: bool) -> QuerySet[Chat]:
+    chats = visible(Given("tenant_id"), conversations_only=conversations_only).filter(id=Given("chat_id"))
+    chats = chats.select_related("user")
+    return chats.select_for_update(no_key=True, of=("self",)) if locked else chats
+
+
+_OPEN = {which: Select(partial(_with_user, *which)) for which in product((False, True), repeat=2)}
 
 
 def find_or_create_user(*, tenant_id: uuid.UUID, external_id: str) -> tuple[EndUser, bool]:

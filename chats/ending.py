@@ -13,17 +13,34 @@ from django.utils import timezone
 
 from agents.contract import Usage
 from chats import wake
+from chats.appending import append
 from chats.deletion import do_remove
 from chats.models import Chat, Checkpoint, Message, Reply
 from chats.queue import claim_next, drop_queued, running
 from chats.statuses import change_status, fit_reason
 from chats.telling import tell
 from lexicon import logs, metrics
+from lexicon.statements import Delete, Given, Select, Update
 from tenants import credits
 
 logger = logging.getLogger(__name__)
 
 NOTHING_USED = Usage(0, 0)
+
+_LOCK_CHAT = Select(
+    lambda: Chat.objects.for_tenant(Given("tenant_id")).filter(id=Given("chat_id")).select_for_update(no_key=True)
+)
+_CLOSE = Update(
+    lambda: Reply.objects.for_tenant(Given("tenant_id")).filter(
+        id=Given("reply_id"), epoch=Given("epoch"), state=Reply.State.RUNNING
+    ),
+    state=Given("state"),
+    finished_at=Given("now"),
+)
+_CLOSED = Select(
+    lambda: Reply.objects.for_tenant(Given("tenant_id")).filter(id=Given("reply_id")).select_related("question")
+)
+_FORGET_CHECKPOINTS = Delete(lambda: Checkpoint.objects.filter(reply_id=Given("reply_id")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +85,13 @@ def end_reply(
 
     A second call with the same epoch (the first one's answer was lost) finds it done and answers the same.
     """
-    chat = Chat.objects.for_tenant(tenant_id).select_for_update(no_key=True).filter(id=chat_id).first()
-    replies = Reply.objects.for_tenant(tenant_id).filter(id=reply_id, epoch=epoch)
-    if chat is None or not (reply := _close(replies, outcome.state)):
-        return _ended_before(chat, replies, process_id)
+    chat = _LOCK_CHAT.first(tenant_id=tenant_id, chat_id=chat_id)
+    named = {"tenant_id": tenant_id, "reply_id": reply_id}
+    if chat is None or not _CLOSE.run(**named, epoch=epoch, state=str(outcome.state), now=timezone.now()):
+        return _ended_before(chat, Reply.objects.for_tenant(tenant_id).filter(id=reply_id, epoch=epoch), process_id)
+    reply = _CLOSED.first(**named)
+    assert reply is not None
 
-    now = timezone.now()
     if reply.reserved:
         credits.settle(tenant_id=tenant_id, reply_id=reply.id, cost=outcome.cost)
     transaction.on_commit(partial(_tell, reply, outcome))
@@ -82,31 +100,28 @@ def end_reply(
         do_remove(chat)
         return Ended(stands=True)
 
-    message = Message.objects.create(
+    message = Message(
         id=reply.id,
         tenant_id=tenant_id,
         chat=chat,
-        sequence=chat.last_sequence + 1,
         role=Message.Role.ASSISTANT,
         user_id=reply.question.user_id,
         content=outcome.content,
         metadata=outcome.metadata,
         reply_to=reply.question,
-        created_at=now,
     )
-    Checkpoint.objects.filter(reply=reply).delete()
-    next_reply = None
+    _FORGET_CHECKPOINTS.run(reply_id=reply.id)
     changes: dict[str, Any] = {}
     reason = fit_reason(outcome.escalate) if outcome.escalate is not None else None
     if reason is not None:
         # Somebody may have taken it over meanwhile; then it is no news.
-        changes = change_status(chat, Chat.Status.ESCALATED, after=message.sequence, reason=reason)
+        changes = change_status(chat, Chat.Status.ESCALATED, after=chat.last_sequence + 1, reason=reason)
+    append(chat, message, **changes)
+    next_reply = None
+    if reason is not None:
         drop_queued(chat)
     elif process_id is not None:
         next_reply = claim_next(chat, process_id)
-    Chat.objects.for_tenant(tenant_id).filter(id=chat.id).update(
-        last_sequence=message.sequence, last_message_at=now, updated_at=now, **changes
-    )
     tell(chat, said=message, escalated=reason if changes else None)
     return Ended(stands=True, status=chat.status, next_reply=next_reply)
 
@@ -135,16 +150,11 @@ def _tell(reply: Reply, outcome: Outcome) -> None:
     )
 
 
-def _close(replies: Any, state: str) -> Reply | None:
-    """The reply, if this call is the one that closes it."""
-    if not replies.filter(state=Reply.State.RUNNING).update(state=state, finished_at=timezone.now()):
-        return None
-    return replies.select_related("question").get()
-
-
 def _ended_before(chat: Chat | None, replies: Any, process_id: uuid.UUID | None) -> Ended:
     if chat is None:
         return Ended(stands=True)
     if not replies.exclude(state__in=Reply.OPEN).exists():
         return Ended(stands=False)
+    # Whether those who follow the chat were woken then is not known either.
+    wake.after_commit(chat.id)
     return Ended(stands=True, status=chat.status, next_reply=running(chat).filter(owner_id=process_id).first())

@@ -12,6 +12,7 @@ from django.db.models.functions import Coalesce
 
 from chats.chats import open_chat
 from chats.models import Chat, Checkpoint, Message, Reply
+from lexicon.statements import Given, Select
 
 #: Most messages read at once; who is further behind reads again.
 BATCH = 500
@@ -50,23 +51,7 @@ class Standing:
 
 def read_standing(*, chat_id: uuid.UUID, after: int | None) -> Standing | None:
     """Where the chat stands, with the messages after a sequence (None: no messages); None where it is gone."""
-    chats = Chat.objects.all_tenants().filter(id=chat_id, deleted_at=None)
-    row = (
-        _with_run(chats)
-        .values_list(
-            "tenant_id",
-            "status",
-            "status_count",
-            "recent_statuses",
-            "last_sequence",
-            "run__id",
-            "run__epoch",
-            "run__owner_id",
-            "run__question_id",
-            "run__question__user__external_id",
-        )
-        .first()
-    )
+    row = _STANDING.first(chat_id=chat_id)
     if row is None:
         return None
     tenant_id, status, status_count, recent_statuses, last_sequence, *run = row
@@ -80,6 +65,22 @@ def read_standing(*, chat_id: uuid.UUID, after: int | None) -> Standing | None:
 def _with_run(chats: QuerySet[Chat]) -> Any:
     """The chats, each with the reply that runs in it as `run`."""
     return chats.annotate(run=FilteredRelation("replies", condition=Q(replies__state=Reply.State.RUNNING)))
+
+
+_STANDING: Select[Any] = Select(
+    lambda: _with_run(Chat.objects.all_tenants().filter(id=Given("chat_id"), deleted_at=None)).values_list(
+        "tenant_id",
+        "status",
+        "status_count",
+        "recent_statuses",
+        "last_sequence",
+        "run__id",
+        "run__epoch",
+        "run__owner_id",
+        "run__question_id",
+        "run__question__user__external_id",
+    )
+)
 
 
 class Position(NamedTuple):
@@ -100,8 +101,17 @@ def read_positions(chat_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Position]
 
 def read_messages(*, tenant_id: uuid.UUID, chat_id: uuid.UUID, after: int, upto: int) -> list[Message]:
     """The messages after one sequence up to another, at most BATCH of them, each with its user."""
-    messages = Message.objects.for_tenant(tenant_id).filter(chat_id=chat_id, sequence__gt=after, sequence__lte=upto)
-    return list(messages.select_related("user").order_by("sequence")[:BATCH])
+    return _MESSAGES.all(tenant_id=tenant_id, chat_id=chat_id, after=after, upto=upto)
+
+
+_MESSAGES = Select(
+    lambda: (
+        Message.objects.for_tenant(Given("tenant_id"))
+        .filter(chat_id=Given("chat_id"), sequence__gt=Given("after"), sequence__lte=Given("upto"))
+        .select_related("user")
+        .order_by("sequence")[:BATCH]
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,21 @@ from agents.embeddings import Vector
 from agents.recall import search_question
 from chats.models import Message, Reply
 from chats.staff_presence import is_somebody_there
+from lexicon.statements import Given, Select
 
 #: Messages of a chat that are looked at, newest first.
 LATEST = 60
+
+_REPLY = Select(
+    lambda: (
+        Reply.objects.for_tenant(Given("tenant_id")).filter(id=Given("reply_id")).select_related("question", "tenant")
+    )
+)
+_LATEST = Select(
+    lambda: (
+        Message.objects.for_tenant(Given("tenant_id")).filter(chat_id=Given("chat_id")).order_by("-sequence")[:LATEST]
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +51,7 @@ def read_search(*, tenant_id: uuid.UUID, reply_id: uuid.UUID) -> str:
 
 def prepare(*, tenant_id: uuid.UUID, reply_id: uuid.UUID, vector: Vector | None = None) -> Prepared | None:
     """What the reply answers; None where it is gone. `vector` is that of what is searched for."""
-    replies = Reply.objects.for_tenant(tenant_id).select_related("question", "tenant")
-    reply = replies.filter(id=reply_id).first()
+    reply = _REPLY.first(tenant_id=tenant_id, reply_id=reply_id)
     if reply is None:
         return None
     tenant = reply.tenant
@@ -73,8 +84,7 @@ def prepare(*, tenant_id: uuid.UUID, reply_id: uuid.UUID, vector: Vector | None 
 
 def read_latest(question: Message) -> list[Message]:
     """The latest messages of the question's chat, oldest first."""
-    messages = Message.objects.for_tenant(question.tenant_id).filter(chat_id=question.chat_id)
-    return list(messages.order_by("-sequence")[:LATEST])[::-1]
+    return _LATEST.all(tenant_id=question.tenant_id, chat_id=question.chat_id)[::-1]
 
 
 def count_unanswered(latest: list[Message]) -> int:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import uuid
 
 from django.db import transaction
-from django.utils import timezone
 
 from chats import wake
+from chats.appending import append
 from chats.chats import open_chat
-from chats.models import Chat, Message
+from chats.models import Message
 from chats.queue import running
 from chats.telling import tell
 
@@ -23,20 +23,15 @@ def post_person_reply(*, tenant_id: uuid.UUID, chat_id: uuid.UUID, content: str,
     chat = open_chat(tenant_id=tenant_id, chat_id=chat_id, locked=True)
     if running(chat).exists():
         return None
-    now = timezone.now()
-    message = Message.objects.create(
+    message = Message(
         tenant_id=tenant_id,
         chat=chat,
-        sequence=chat.last_sequence + 1,
         role=Message.Role.ASSISTANT,
         user_id=chat.user_id,
         content=content,
         metadata={"author": "human", "author_name": author_name},
-        created_at=now,
     )
-    Chat.objects.for_tenant(tenant_id).filter(id=chat.id).update(
-        last_sequence=message.sequence, last_message_at=now, updated_at=now
-    )
+    append(chat, message)
     tell(chat, said=message)
     wake.after_commit(chat.id)
     return message

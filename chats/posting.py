@@ -10,6 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from chats import wake
+from chats.appending import append
 from chats.chats import open_chat
 from chats.models import Chat, Message, Reply
 from chats.statuses import change_status
@@ -25,9 +26,19 @@ from lexicon.errors import (
     invalid,
 )
 from lexicon.payload import MAX_BYTES, check_metadata, fingerprint, text_problem
+from lexicon.statements import Given, Insert, Select
 from tenants import credits
 from tenants.limits import user_windows
 from tenants.models import EndUser, Tenant
+
+_STATES_OF_OPEN: Select[str] = Select(
+    lambda: (
+        Reply.objects.for_tenant(Given("tenant_id"))
+        .filter(chat_id=Given("chat_id"), state__in=Reply.OPEN)
+        .values_list("state", flat=True)
+    )
+)
+_INSERT_REPLY = Insert(Reply)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +106,16 @@ def post_message(
             metrics.LIMITS_HIT.labels("user_messages").inc()
             raise ApiError(RATE_LIMIT_EXCEEDED, "Too many messages in one minute", retry_after=verdict.reset)
     answered = chat.status != Chat.Status.ESCALATED
-    states = list(
-        Reply.objects.for_tenant(tenant.id).filter(chat=chat, state__in=Reply.OPEN).values_list("state", flat=True)
-    )
+    states = _STATES_OF_OPEN.all(tenant_id=tenant.id, chat_id=chat.id)
     if answered and states.count(Reply.State.QUEUED) >= tenant.queue_depth and states:
         metrics.LIMITS_HIT.labels("queue").inc()
         raise ApiError(RATE_LIMIT_EXCEEDED, "Too many messages of this chat wait for a reply", retry_after=1)
     reserved = credits.reserve(tenant=tenant, needed=answered)
 
     now = timezone.now()
-    message = Message.objects.create(
+    message = Message(
         tenant_id=tenant.id,
         chat=chat,
-        sequence=chat.last_sequence + 1,
         role=Message.Role.USER,
         user=user,
         content=draft.content,
@@ -116,23 +124,16 @@ def post_message(
         digest=draft.digest if draft.client_message_id is not None else "",
         created_at=now,
     )
+    changes: dict[str, Any] = {}
+    if chat.status == Chat.Status.CLOSED:
+        changes = change_status(chat, Chat.Status.ACTIVE, after=chat.last_sequence + 1)
+    append(chat, message, **changes)
     reply = None
     if answered:
         reply = Reply(tenant_id=tenant.id, chat=chat, question=message, reserved=reserved, created_at=now)
         if process_id is not None and not states:
             reply.state, reply.owner_id, reply.tries, reply.started_at = Reply.State.RUNNING, process_id, 1, now
-        reply.save(force_insert=True)
-    changes: dict[str, Any] = {}
-    if chat.status == Chat.Status.CLOSED:
-        changes = change_status(chat, Chat.Status.ACTIVE, after=message.sequence)
-    Chat.objects.for_tenant(tenant.id).filter(id=chat.id).update(
-        last_sequence=message.sequence,
-        user_message_count=chat.user_message_count + 1,
-        title=chat.title or draft.content[:60],
-        last_message_at=now,
-        updated_at=now,
-        **changes,
-    )
+        _INSERT_REPLY.run(reply)
     tell(chat, said=message)
     wake.after_commit(chat.id)
     return Posted(message, reply)

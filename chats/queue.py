@@ -11,7 +11,16 @@ from django.utils import timezone
 
 from chats.models import Chat, Reply
 from lexicon import metrics
+from lexicon.statements import Given, Select
 from tenants import credits
+
+_NEXT = Select(
+    lambda: (
+        Reply.objects.for_tenant(Given("tenant_id"))
+        .filter(chat_id=Given("chat_id"), state=Reply.State.QUEUED)
+        .order_by("question__sequence")[:1]
+    )
+)
 
 
 def running(chat: Chat) -> QuerySet[Reply]:
@@ -21,8 +30,7 @@ def running(chat: Chat) -> QuerySet[Reply]:
 
 def claim_next(chat: Chat, process_id: uuid.UUID) -> Reply | None:
     """The oldest reply that waits, now running and owned by the process; None where none waits."""
-    waiting = Reply.objects.for_tenant(chat.tenant_id).filter(chat=chat, state=Reply.State.QUEUED)
-    reply = waiting.order_by("question__sequence").first()
+    reply = _NEXT.first(tenant_id=chat.tenant_id, chat_id=chat.id)
     if reply is not None:
         mine = Reply.objects.for_tenant(chat.tenant_id)
         mine.filter(id=reply.id).update(

@@ -190,7 +190,6 @@ class Engine:
             # A reader that comes back a moment later still finds the pieces as they were cut.
             self.loop.call_later(LIVE_KEPT_SECONDS, self.hub.forget_live, runner.live)
             self._said(runner.live)
-            self.hub.notify(reply.chat_id)
         self.run(next_reply)
 
     async def _hand_over(self, reply: Reply) -> None:

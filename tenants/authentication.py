@@ -9,11 +9,17 @@ from django.db.models import Q
 from django.utils import timezone
 
 from lexicon.errors import AUTH_ERROR, WRONG_KEY_TYPE, ApiError
+from lexicon.statements import Given, Select
 from tenants import keys
 from tenants.models import ApiKey
 
 #: `last_used_at` is written at most this often, so that a busy key is no hot row.
 _USE_NOTED_EVERY = timedelta(minutes=1)
+
+_BY_DIGEST = Select(
+    lambda: ApiKey.objects.all_tenants().filter(digest=Given("digest")).select_related("tenant__account")
+)
+_BY_ID = Select(lambda: ApiKey.objects.all_tenants().filter(id=Given("key_id")).select_related("tenant__account"))
 
 
 def open_key(raw: str) -> ApiKey:
@@ -26,8 +32,7 @@ def open_key(raw: str) -> ApiKey:
         raise ApiError(AUTH_ERROR, "Missing API key", fix="Send the key: X-API-Key, or Authorization: Bearer.")
     if not keys.is_well_formed(raw):
         raise ApiError(AUTH_ERROR)
-    found = ApiKey.objects.all_tenants().filter(digest=keys.digest(raw))
-    key = found.select_related("tenant__account").first()
+    key = _BY_DIGEST.first(digest=keys.digest(raw))
     if key is None or not key.is_live:
         raise ApiError(AUTH_ERROR)
     _note_use(key)
@@ -36,7 +41,7 @@ def open_key(raw: str) -> ApiKey:
 
 def open_live_key(key_id: uuid.UUID) -> ApiKey:
     """The key, with its tenant and the account, as they are now. Raises ApiError AUTH_ERROR where it is dead."""
-    key = ApiKey.objects.all_tenants().select_related("tenant__account").filter(id=key_id).first()
+    key = _BY_ID.first(key_id=key_id)
     if key is None or not key.is_live:
         raise ApiError(AUTH_ERROR)
     return key

@@ -13,7 +13,20 @@ from django.db.models import F
 
 from lexicon import metrics
 from lexicon.errors import PAYMENT_REQUIRED, ApiError
+from lexicon.statements import Given, Insert, Select, Update
 from tenants.models import Account, CreditEntry, Tenant
+
+_RESERVE = Update(
+    lambda: Account.objects.filter(tenant_id=Given("tenant_id"), balance__gt=F("reserved")),
+    reserved=F("reserved") + 1,
+)
+_LOCK = Select(lambda: Account.objects.filter(tenant_id=Given("tenant_id")).select_for_update(no_key=True))
+_SETTLE = Update(
+    lambda: Account.objects.filter(tenant_id=Given("tenant_id")),
+    balance=F("balance") - Given("taken"),
+    reserved=F("reserved") - 1,
+)
+_INSERT_ENTRY = Insert(CreditEntry)
 
 
 def reserve(*, tenant: Tenant, needed: bool) -> bool:
@@ -26,8 +39,7 @@ def reserve(*, tenant: Tenant, needed: bool) -> bool:
         raise ApiError(PAYMENT_REQUIRED, "The subscription is not active")
     if not needed or tenant.account.balance is None:
         return False
-    free = Account.objects.filter(tenant=tenant, balance__gt=F("reserved"))
-    if not free.update(reserved=F("reserved") + 1):
+    if not _RESERVE.run(tenant_id=tenant.id):
         metrics.LIMITS_HIT.labels("credits").inc()
         raise ApiError(PAYMENT_REQUIRED, "The credits are used up")
     return True
@@ -44,13 +56,14 @@ def settle(*, tenant_id: uuid.UUID, reply_id: uuid.UUID, cost: int) -> int:
 
     Never so much that another reserve is uncovered (CONTRACT, guarantee 8). Needs a transaction.
     """
-    account = Account.objects.select_for_update(no_key=True).get(tenant_id=tenant_id)
-    account.reserved -= 1
+    account = _LOCK.first(tenant_id=tenant_id)
+    assert account is not None
     taken = 0
     if account.balance is not None:
-        taken = min(cost, account.balance - account.reserved)
+        taken = min(cost, account.balance - account.reserved + 1)
         account.balance -= taken
-    account.save(update_fields=["balance", "reserved"])
+    # Of an account without a balance (NULL) nothing is taken: NULL it stays.
+    _SETTLE.run(tenant_id=tenant_id, taken=taken)
     if taken:
         _enter(account, CreditEntry.Reason.REPLY, -taken, reply_id)
     return taken
@@ -66,10 +79,12 @@ def do_grant(*, tenant_id: uuid.UUID, amount: int) -> None:
 
 
 def _enter(account: Account, reason: str, amount: int, reply_id: uuid.UUID | None) -> None:
-    CreditEntry.objects.create(
-        tenant_id=account.tenant_id,
-        reason=reason,
-        amount=amount,
-        balance_after=account.balance or 0,
-        reply_id=reply_id,
+    _INSERT_ENTRY.run(
+        CreditEntry(
+            tenant_id=account.tenant_id,
+            reason=reason,
+            amount=amount,
+            balance_after=account.balance or 0,
+            reply_id=reply_id,
+        )
     )

@@ -26,13 +26,16 @@ async def deaf(stage: Stage) -> None:
     server = stage.cluster.replicas[0]
     acme = await stage.new_actor(reply_max_characters=2 * OFFERED)
     acme.base = server.http
-    chats = await new_chats(stage.database, acme, 21)
-    speaker, *healthy = (stage.talker(f"t{n}", acme, chat, bases=[server.ws]) for n, chat in enumerate(chats))
-    await all_ready([speaker, *healthy])
-    # What the server needs for such replies is no cost of those who do not read them: the same, without these.
-    needed, control = await _offer(stage, speaker, healthy, [])
+    chats = await new_chats(stage.database, acme, 23)
+    talkers = [stage.talker(f"t{n}", acme, chat, bases=[server.ws]) for n, chat in enumerate(chats)]
+    (first, second, third), healthy = talkers[:3], talkers[3:]
+    await all_ready(talkers)
+    # What the server needs for such replies is no cost of those who do not read them: the same, without these. It still
+    # remembers the replies of the time before, so there is one before that, too.
+    await _offer(stage, first, healthy, [])
+    needed, control = await _offer(stage, second, healthy, [])
     clients = [Deaf(server) for _ in range(10)]
-    peak, meanwhile = await _offer(stage, speaker, healthy, clients)
+    peak, meanwhile = await _offer(stage, third, healthy, clients)
     cost = (peak - needed) / len(clients)
 
     async def cut() -> bool:
@@ -63,7 +66,7 @@ async def _offer(stage: Stage, speaker: Talker, healthy: list[Talker], clients: 
         await client.open_socket(acme, speaker.chat)
     for _ in range(8):
         await speaker.post(_long(OFFERED // 8))
-    name = f"F7-{len(clients)}"
+    name = f"F7-{speaker.name}"
     # The reader of this response keeps up.
     caller = Caller(stage.history, f"caller-{name}", acme)
     # It holds until the others listen, too.
