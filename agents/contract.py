@@ -10,6 +10,9 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+#: Seconds within which nobody sees one word come after another. An agent whose words come faster gives them together.
+PACE = 0.020
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:

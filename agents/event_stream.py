@@ -18,7 +18,8 @@ class EventStream:
     """Cuts chunks of bytes into events. Feed it each chunk once, in order."""
 
     def __init__(self) -> None:
-        self._line = bytearray()  # the last line, as far as it has come
+        self._begun: list[bytes] = []  # the last line, as far as it has come
+        self._length = 0  # of that
         self._data: list[bytes] = []  # the data lines of the event that has not ended yet
 
     def feed(self, chunk: bytes) -> list[bytes]:
@@ -26,18 +27,22 @@ class EventStream:
 
         Raises EventTooLong.
         """
-        self._line += chunk
-        if b"\n" not in chunk:
-            if len(self._line) > MAX_LINE:
+        *lines, rest = chunk.split(b"\n")
+        if lines and self._begun:
+            lines[0] = b"".join(self._begun) + lines[0]
+            self._begun.clear()
+            self._length = 0
+        if rest:
+            self._begun.append(rest)
+            self._length += len(rest)
+            if self._length > MAX_LINE:
                 raise EventTooLong
-            return []
-        lines = bytes(self._line).split(b"\n")
-        self._line = bytearray(lines.pop())
         events = []
+        data = self._data
         for line in lines:
             if line.startswith(b"data:"):
-                self._data.append(line[5:].removeprefix(b" ").removesuffix(b"\r"))
-            elif self._data and line in (b"", b"\r"):
-                events.append(b"\n".join(self._data))
-                self._data.clear()
+                data.append(line[5:].removeprefix(b" ").removesuffix(b"\r"))
+            elif data and line in (b"", b"\r"):
+                events.append(data[0] if len(data) == 1 else b"\n".join(data))
+                data.clear()
         return events

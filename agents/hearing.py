@@ -46,10 +46,14 @@ class Hearing:
         if answer.failure:
             raise Failed(answer.failure, reason="stream", passes=answer.failure_is_passing)
         assert self._response is not None
+        content = self._response.content
         try:
-            chunk = await self._response.content.readany()
+            chunk = await content.readany()
         except (aiohttp.ClientError, OSError) as error:
-            raise self._patience.disconnected(error) from None
+            # What came before the connection failed was said; aiohttp keeps it, but gives nobody any more of it.
+            chunk = content._read_nowait(-1)
+            if not chunk:
+                raise self._patience.disconnected(error) from None
         if not chunk:
             raise self._patience.disconnected()
         events = answer.events

@@ -22,12 +22,9 @@ from agents.models import TEXT_FIELDS, Article, ArticleVersion, new_stamp
 from agents.ranking import Concept
 from agents.shelves import Shelf
 from agents.terms import term_set
-from lexicon.statements import Given, Select
 
 #: Longest passage, in characters: a long paragraph; three of them are no burden to a model.
 PASSAGE_CHARACTERS = 800
-
-_PUBLISHED = Select(lambda: shelves.published(Given("tenant_id")).filter(id=Given("article_id")))
 
 
 @transaction.atomic
@@ -94,8 +91,7 @@ def search(*, tenant_id: uuid.UUID, question: str, limit: int = 3, vector: Vecto
         cosines = vectors.nearest(tenant_id, library, vector)
         best = ranking.fuse(scores, cosines)[:limit]
         scores = {article_id: max(scores.get(article_id, 0.0), cosines.get(article_id, 0.0)) for article_id in best}
-    # One that was deleted since it was scored is not among them.
-    articles = [found for key in best if (found := _PUBLISHED.first(tenant_id=tenant_id, article_id=key))]
+    articles = shelves.published(tenant_id).order_by().in_bulk(best) if best else {}
     return [
         Passage(
             article_id=str(article.id),
@@ -105,7 +101,8 @@ def search(*, tenant_id: uuid.UUID, question: str, limit: int = 3, vector: Vecto
             url=article.source_url,
             language=article.language,
         )
-        for article in articles
+        # One that was deleted since it was scored is not among them.
+        for article in (articles[article_id] for article_id in best if article_id in articles)
     ]
 
 

@@ -39,9 +39,9 @@ class Given(Expression):
         super().__init__()
         self.name = name
 
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
         """Its place in the statement, and itself in the place of the value."""
-        return "%s", [self]
+        return "%s", (self,)
 
 
 class Compiled(NamedTuple):
@@ -208,7 +208,7 @@ def _reader(queryset: QuerySet[Any, Any], compiler: Any) -> Reader:
     places = compiler.klass_info["select_fields"]
     own = slice(places[0], places[-1] + 1)
     names = [selected[0].target.attname for selected in compiler.select[own]]
-    populators = get_related_populators(compiler.klass_info, compiler.select, connection.alias)
+    populators = get_related_populators(compiler.klass_info, compiler.select, connection.alias)  # type: ignore[call-arg]
 
     def read(row: Sequence[Any]) -> Any:
         values = converted(row)

@@ -7,8 +7,7 @@ import uuid
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from lexicon.errors import SERVICE_UNAVAILABLE, ApiError
 from streaming import wire
@@ -23,8 +22,7 @@ MOST_FRAMES = 2000
 _JOINED = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """A piece of a reply: encoded once for all sockets, and what is needed to join it with the next."""
 
     frame: str

@@ -9,57 +9,84 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from agents.contract import PACE
 from streaming.live import cut
 
-#: Seconds between two pushes.
-EVERY = 0.020
+
+async def _nothing() -> None:
+    """Whoever may always push has nothing to wait for."""
 
 
 class Pump:
-    """Gathers the deltas of one reply and pushes them as pieces."""
+    """Gathers the deltas of one reply and pushes them as pieces, in the call that brings them or by a timer.
 
-    def __init__(self, push: Callable[[str], Awaitable[None]]) -> None:
+    While `may_push` says no, all is kept; `regain` is then awaited, and may give the reply up by raising.
+    """
+
+    def __init__(
+        self,
+        push: Callable[[str], None],
+        *,
+        may_push: Callable[[], bool] = lambda: True,
+        regain: Callable[[], Awaitable[None]] = _nothing,
+    ) -> None:
         self._push = push
+        self._may_push = may_push
+        self._regain = regain
         self._gathered: list[str] = []
-        self._more = asyncio.Event()
         self._complete = False
-        self._pause: asyncio.Future[None] | None = None
+        self._failure: Exception | None = None
+        #: Set where `run` has something to do.
+        self._called = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        #: When the next piece may go, on the event loop's clock, and the timer where one waits for it.
+        self._next = 0.0
+        self._timer: asyncio.TimerHandle | None = None
 
     def add(self, text: str) -> None:
         """The model said this."""
         self._gathered.append(text)
-        self._more.set()
+        if self._timer is None:
+            if self._loop.time() >= self._next:
+                self._flush()
+            else:
+                self._timer = self._loop.call_at(self._next, self._flush)
 
     def complete(self) -> None:
-        """The model says nothing more: `run` pushes the rest and returns."""
+        """The model says nothing more: `run` pushes the rest, which does not wait, and returns."""
         self._complete = True
-        self._more.set()
-        self._end_pause()
+        self._called.set()
 
     async def run(self) -> None:
-        """Push pieces until the text is complete. Raises what `push` raises."""
-        while True:
-            await self._more.wait()
-            self._more.clear()
-            text = "".join(self._gathered)
-            self._gathered.clear()
-            for piece in cut(text):
-                await self._push(piece)
-            if self._complete and not self._gathered:
-                return
-            if not self._complete:
-                await self._rest()
-
-    async def _rest(self) -> None:
-        """Wait for more to come together; the end of the text does not wait."""
-        loop = asyncio.get_running_loop()
-        self._pause = loop.create_future()
-        timer = loop.call_later(EVERY, self._end_pause)
+        """Return when the text is complete and pushed. Raises what `push` and `regain` raise."""
         try:
-            await self._pause
+            while True:
+                await self._called.wait()
+                self._called.clear()
+                if not self._may_push():
+                    await self._regain()
+                self._flush()
+                if self._failure is not None:
+                    raise self._failure
+                if self._complete and not self._gathered:
+                    return
         finally:
-            timer.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
 
-    def _end_pause(self) -> None:
-        if self._pause is not None and not self._pause.done():
-            self._pause.set_result(None)
+    def _flush(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._may_push():
+            self._called.set()
+            return
+        text = "".join(self._gathered)
+        self._gathered.clear()
+        try:
+            for piece in cut(text):
+                self._push(piece)
+        except Exception as failure:
+            self._failure = failure
+            self._called.set()
+        self._next = self._loop.time() + PACE

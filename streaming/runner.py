@@ -126,7 +126,7 @@ class Runner:
         prepared = await in_thread_until_answered(prepare, **of_reply, vector=vector)
         if prepared is None:
             raise Fenced
-        pump = Pump(self._push)
+        pump = Pump(self._push, may_push=self._may_push, regain=self._reclaim)
         pumping = asyncio.create_task(pump.run(), name=f"pieces of reply {self.reply.id}")
         try:
             try:
@@ -141,9 +141,10 @@ class Runner:
         finally:
             await asyncio.wait([pumping])
 
-    async def _push(self, piece: str) -> None:
-        if not self._lease.holds() or self._lease.lapses != self._lapses:
-            await self._reclaim()
+    def _may_push(self) -> bool:
+        return self._lease.holds() and self._lease.lapses == self._lapses
+
+    def _push(self, piece: str) -> None:
         self.live.append(piece)
         self._said(self.live)
 

@@ -54,7 +54,7 @@ def speak(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
         monkeypatch.setattr(speech, "rounds_for", lambda model, own, *, search: Rounds(saying, search=search))
         live = LiveText(uuid.uuid4(), uuid.uuid4(), 1)
 
-        async def push(piece: str) -> None:
+        def push(piece: str) -> None:
             live.append(piece)
 
         speaking, pump = Speech(live), Pump(push)

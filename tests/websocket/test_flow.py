@@ -119,7 +119,7 @@ class Pushed:
         self.pieces: list[str] = []
         self.more = asyncio.Event()
 
-    async def __call__(self, piece: str) -> None:
+    def __call__(self, piece: str) -> None:
         self.pieces.append(piece)
         self.more.set()
 
@@ -155,20 +155,47 @@ async def test_a_long_delta_is_cut() -> None:
     assert "".join(pushed.pieces) == text
 
 
-async def test_what_is_said_while_a_piece_is_pushed_is_not_lost() -> None:
-    pieces = []
+async def test_what_may_not_be_pushed_is_kept_until_it_may() -> None:
+    pushed, asked, may = Pushed(), asyncio.Event(), asyncio.Event()
 
-    async def push(piece: str) -> None:
-        pieces.append(piece)
-        if piece == "a":
-            pump.add("b")
-            pump.complete()
-        await asyncio.sleep(0)
+    async def regain() -> None:
+        asked.set()
+        await may.wait()
 
-    pump = Pump(push)
+    pump = Pump(pushed, may_push=may.is_set, regain=regain)
+    pumping = asyncio.create_task(pump.run())
     pump.add("a")
-    await finish(asyncio.create_task(pump.run()))
-    assert pieces == ["a", "b"]
+    async with asyncio.timeout(SOON):
+        await asked.wait()
+    pump.add("b")
+    pump.complete()
+    assert pushed.pieces == []
+    may.set()
+    await finish(pumping)
+    assert pushed.pieces == ["ab"]
+
+
+async def test_what_can_not_be_regained_is_never_pushed() -> None:
+    async def regain() -> None:
+        raise LookupError
+
+    pushed = Pushed()
+    pump = Pump(pushed, may_push=lambda: False, regain=regain)
+    pump.add("a")
+    with pytest.raises(LookupError):
+        await pump.run()
+    assert pushed.pieces == []
+
+
+async def test_what_waits_is_pushed_although_nothing_follows() -> None:
+    pushed = Pushed()
+    pump = Pump(pushed)
+    pump.add("first")
+    pushed.more.clear()
+    pump.add(" second")
+    async with asyncio.timeout(SOON):
+        await pushed.more.wait()
+    assert pushed.pieces == ["first", " second"]
 
 
 async def test_a_reply_that_says_nothing_pushes_nothing() -> None:
@@ -180,7 +207,7 @@ async def test_a_reply_that_says_nothing_pushes_nothing() -> None:
 
 
 async def test_what_push_raises_ends_the_pump() -> None:
-    async def push(piece: str) -> None:
+    def push(piece: str) -> None:
         raise LookupError(piece)
 
     pump = Pump(push)
