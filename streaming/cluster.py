@@ -47,7 +47,7 @@ class Cluster:
         self._asked = asked
         self._redis = new_async_client()
         self._wakes = Wakes(process_id, wanted=self._wanted, heard=self._heard, joined=self._catch_up)
-        self._mirror = Mirror(self._redis, process_id, may_speak=may_speak)
+        self._mirror = Mirror(self._redis, process_id, may_speak=may_speak, listens=self._wakes.hears)
         self._echoes = Echoes(self._redis, said=hub.said)
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -16,6 +16,7 @@ from channels.layers import get_channel_layer
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
+from agents.contract import PACE
 from lexicon.redis import AWAY
 from streaming.live import LiveText
 from streaming.wakes import News, group, message
@@ -28,13 +29,14 @@ ENDED_KEPT = 30_000
 AGAIN_SECONDS = 0.5
 
 # Appends what the list does not have yet, so a second call after a lost answer changes nothing; refuses
-# (0) where pieces before these are missing, because Redis came back empty. Then it wakes the readers.
+# (0) where pieces before these are missing, because Redis came back empty. Then it wakes the readers, where anybody
+# but the owner listens.
 _PUSH = """
 local length, index = redis.call('LLEN', KEYS[1]), tonumber(ARGV[1])
 if length < index then return 0 end
-for place = 5 + length - index, #ARGV do redis.call('RPUSH', KEYS[1], ARGV[place]) end
+for place = 6 + length - index, #ARGV do redis.call('RPUSH', KEYS[1], ARGV[place]) end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
-redis.call('PUBLISH', ARGV[3], ARGV[4])
+if redis.call('PUBSUB', 'NUMSUB', ARGV[3])[2] > tonumber(ARGV[5]) then redis.call('PUBLISH', ARGV[3], ARGV[4]) end
 return 1
 """
 
@@ -47,11 +49,20 @@ def key(reply_id: uuid.UUID, epoch: int) -> str:
 class Mirror:
     """The copies of the texts this process writes."""
 
-    def __init__(self, redis: Redis, process_id: uuid.UUID, *, may_speak: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        process_id: uuid.UUID,
+        *,
+        may_speak: Callable[[], bool],
+        listens: Callable[[uuid.UUID], bool],
+    ) -> None:
         self._redis = redis
         self._process_id = process_id
         #: Whether this process still owns what it writes.
         self._may_speak = may_speak
+        #: Whether this process itself listens to what is said in a chat.
+        self._listens = listens
         self._layer: Any = get_channel_layer("wakes")
         self._behind: dict[uuid.UUID, LiveText] = {}
         self._more = asyncio.Event()
@@ -70,6 +81,8 @@ class Mirror:
             try:
                 while self._behind and self._may_speak():
                     await self._push(list(self._behind.values()))
+                    # What all replies say meanwhile goes together.
+                    await asyncio.sleep(PACE)
             except AWAY:
                 await asyncio.sleep(AGAIN_SECONDS)
                 # Who reads a reply that has ended finds it in the database.
@@ -99,4 +112,5 @@ class Mirror:
     def _arguments(self, live: LiveText) -> list[Any]:
         channel = f"{self._layer.prefix}__group__{group(live.chat_id)}"
         wake = self._layer.serialize(message(self._process_id, live.chat_id, News.SAID))
-        return [live.mirrored, ENDED_KEPT if live.closed else OPEN_KEPT, channel, wake, *live.pieces[live.mirrored :]]
+        kept = ENDED_KEPT if live.closed else OPEN_KEPT
+        return [live.mirrored, kept, channel, wake, int(self._listens(live.chat_id)), *live.pieces[live.mirrored :]]

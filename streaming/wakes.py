@@ -75,6 +75,10 @@ class Wakes:
         """What is wanted may have changed."""
         self._review.set()
 
+    def hears(self, chat_id: uuid.UUID) -> bool:
+        """Whether it hears of this chat."""
+        return chat_id in self._groups
+
     def tell(self, chat_id: uuid.UUID, news: News) -> None:
         """Wake those who follow the chat in other processes; until it is sent, several are one."""
         if self._news.get(chat_id) is not News.ASKED:

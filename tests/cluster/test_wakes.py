@@ -14,7 +14,7 @@ from lexicon.redis import new_async_client
 from streaming.echoes import Echoes
 from streaming.live import LiveText
 from streaming.mirror import Mirror, key
-from streaming.wakes import News, Wakes
+from streaming.wakes import News, Wakes, group
 from tests.client import SOON
 from tests.cluster.conftest import OwnRedis
 
@@ -117,10 +117,10 @@ async def test_wake_ups_are_heard_again_when_redis_comes_back_empty(own_redis: O
 class Copied:
     """A text that is mirrored here and echoed here, and lets a test wait for it."""
 
-    def __init__(self, may_speak: Callable[[], bool] = lambda: True) -> None:
+    def __init__(self, may_speak: Callable[[], bool] = lambda: True, *, listens: bool = False) -> None:
         self.live = LiveText(uuid.uuid4(), CHAT, 1)
         self.redis = new_async_client()
-        self.mirror = Mirror(self.redis, uuid.uuid4(), may_speak=may_speak)
+        self.mirror = Mirror(self.redis, uuid.uuid4(), may_speak=may_speak, listens=lambda chat_id: listens)
         self._heard = asyncio.Event()
         self._echoes = Echoes(self.redis, said=lambda live: self._heard.set())
         self.echo = self._echoes.open(self.live.reply_id, CHAT, 1)
@@ -164,6 +164,23 @@ async def test_a_piece_wakes_those_who_follow_the_chat(copied: Copied) -> None:
     async with listening({CHAT}) as (_, heard):
         copied.say("one")
         assert await next_of(heard) == (CHAT, News.SAID)
+
+
+async def test_an_owner_that_listens_is_woken_by_nothing_it_says_unless_others_listen_too() -> None:
+    copied = Copied(listens=True)
+    try:
+        async with listening({CHAT}) as (_, heard), listening(set()) as (teller, _):
+            copied.say("one")
+            await copied.echoed("one")
+            teller.tell(CHAT, News.CHANGED)
+            assert await next_of(heard) == (CHAT, News.CHANGED)
+            async with copied.redis.pubsub() as elsewhere:
+                await elsewhere.subscribe(f"lexicon__group__{group(CHAT)}")
+                assert (await elsewhere.get_message(timeout=SOON))["type"] == "subscribe"
+                copied.say(" two")
+                assert await next_of(heard) == (CHAT, News.SAID)
+    finally:
+        await copied.close()
 
 
 async def test_a_push_whose_answer_was_lost_is_pushed_again_and_stands_once(copied: Copied) -> None:
