@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import socket
 import sys
@@ -109,6 +110,8 @@ def _bound_silence(sock: socket.socket, seconds: float) -> None:
 def _serve(config: uvicorn.Config, sock: socket.socket) -> int:
     # Before signals are taken: a handler that imports what is half imported fails, and the signal is lost with it.
     config.load()
+    # What is imported by now stays for good. Looking through it for garbage held up the event loop for 80 ms.
+    gc.freeze()
     server = Server(config)
     server.run(sockets=[sock])
     return 0 if server.started else 1
