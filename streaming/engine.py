@@ -190,6 +190,9 @@ class Engine:
             # A reader that comes back a moment later still finds the pieces as they were cut.
             self.loop.call_later(LIVE_KEPT_SECONDS, self.hub.forget_live, runner.live)
             self._said(runner.live)
+            if runner.live.outcome is None:
+                # It was stored elsewhere, or not at all, and nothing that was committed here told of it.
+                self.hub.notify(reply.chat_id)
         self.run(next_reply)
 
     async def _hand_over(self, reply: Reply) -> None:

@@ -21,8 +21,8 @@ BEGINNINGS = {"for_tenant", "create", "bulk_create"}
 
 #: Who may ask about the rows of all tenants, and why.
 ALL_TENANTS = {
-    "tenants.authentication.open_key": "finds out whose key it is",
-    "tenants.authentication.open_live_key": "reads a key again by an id that a key opened",
+    "tenants.authentication._BY_DIGEST": "finds out whose key it is",
+    "tenants.authentication._BY_ID": "reads a key again by an id that a key opened",
     "agents.vectors.claim_due": "the librarian gives every tenant's articles vectors",
     "chats.presence.do_close_connection": "the process's own row of a socket",
     "chats.presence.tidy": "the process's own rows of sockets",
@@ -30,7 +30,7 @@ ALL_TENANTS = {
     "chats.takeover.find_orphans": "the sweeper looks at every chat",
     "chats.takeover.owned": "the process's own replies",
     "chats.takeover.do_checkpoint": "the process's own replies",
-    "chats.following.read_standing": "a chat that was opened for a caller before",
+    "chats.following._STANDING": "a chat that was opened for a caller before",
     "chats.following.read_positions": "chats that were opened for callers before",
     "chats.deletion.exists": "a chat that was deleted for a caller before",
     "chats.idempotency.do_forget": "the engine's tidying, by age",
@@ -52,6 +52,10 @@ BY_HAND = {
     "lexicon.management.commands.migrate._alone_on_postgresql": "holds a lock of the server",
     "lexicon.data_checks.sqlite_pragmas": "asks SQLite what it was told",
     "lexicon.sqlite3.base.DatabaseWrapper.create_cursor": "makes the cursor of every query",
+    "lexicon.statements.Select.all": "runs what a queryset was compiled to",
+    "lexicon.statements.Select.first": "runs what a queryset was compiled to",
+    "lexicon.statements._run": "runs what a queryset was compiled to",
+    "lexicon.statements.Insert.run": "runs what saving a row was compiled to",
     "lexicon.moving.move": "moves every row of every tenant",
     "lexicon.moving._take_sequence": "moves every row of every tenant",
 }
@@ -64,13 +68,18 @@ def python_files() -> list[Path]:
 
 
 def functions(tree: ast.Module) -> Iterator[tuple[str, ast.AST]]:
-    """Each node of the module with the name of the outermost functions and classes around it."""
+    """Each node of the module with the name of the functions, classes and constants around it."""
+
+    def named(node: ast.AST) -> str:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            return node.name
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        return target.id if isinstance(target, ast.Name) and target.id.isupper() else ""
 
     def walk(node: ast.AST, name: str) -> Iterator[tuple[str, ast.AST]]:
         for child in ast.iter_child_nodes(node):
             yield name, child
-            named = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-            yield from walk(child, f"{name}.{child.name}".lstrip(".") if named else name)
+            yield from walk(child, f"{name}.{named(child)}".strip("."))
 
     return walk(tree, "")
 
@@ -188,6 +197,7 @@ def test_it_lets_pass(source: str) -> None:
 def test_it_names_the_function_around_a_query() -> None:
     source = "class A:\n    def f(self):\n        def g():\n            Chat.objects.all_tenants()"
     assert [function for function, _, _ in beginnings(source)] == ["A.f.g"]
+    assert [function for function, _, _ in beginnings("_ALL = Select(lambda: Chat.objects.all_tenants())")] == ["_ALL"]
 
 
 def test_it_catches_sql_by_hand() -> None:
