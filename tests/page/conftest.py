@@ -1,4 +1,8 @@
-"""A browser on the page at `/`, served on a database of the test's own."""
+"""A browser on the page at `/`, served on a database of the test's own.
+
+Starting a browser takes longer than most of these tests, so they share one, and with it one event loop. Each has a
+context of its own: cookies, storage and pages that nobody else sees.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.contrib.auth.models import User
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
@@ -21,7 +26,14 @@ from tests.servers import Server, free_port
 PASSWORD = "correct horse battery staple"
 
 
-@pytest.fixture
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what is done in the browser in the browser's event loop."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents and pytest_asyncio.is_async_test(item):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     path = need("chromium", shutil.which("chromium"))
     async with async_playwright() as playwright:
@@ -83,7 +95,7 @@ class Visitor:
         await self.page.keyboard.press("Enter")
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def visitor(browser: Browser, page_server: Server) -> AsyncIterator[Visitor]:
     """Whoever has come to the page. That their browser complains of nothing is part of every test."""
     context = await browser.new_context()

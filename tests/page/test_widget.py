@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, ConsoleMessage, FrameLocator, Page, expect
 
 from chats.models import Chat
@@ -72,7 +73,7 @@ class Guest:
         await self.page.keyboard.press("Enter")
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def guest(browser: Browser, shop: Shop) -> AsyncIterator[Guest]:
     """Whoever has come to the site. That their browser complains of nothing is part of every test."""
     # Third-party cookies are refused, as in a browser that protects its user.
