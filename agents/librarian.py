@@ -10,7 +10,7 @@ import asyncio
 import logging
 import uuid
 
-from agents import embeddings, vectors
+from agents import embeddings, pgvector, vectors
 from agents.models import Article
 from lexicon.database import in_thread
 from lexicon.errors import ApiError
@@ -23,8 +23,12 @@ LOOK_SECONDS = 5.0
 
 async def run() -> None:
     """Give articles their vectors until cancelled."""
+    has_looked_back = False
     while True:
         try:
+            if not has_looked_back:
+                await in_thread(_look_back)
+                has_looked_back = True
             if await embed_some():
                 continue
         except ApiError:
@@ -34,6 +38,15 @@ async def run() -> None:
         except Exception:
             logger.exception("giving articles vectors failed; it goes on")
         await asyncio.sleep(LOOK_SECONDS)
+
+
+def _look_back() -> None:
+    """Copy for pgvector what processes of an older version stored since the last `manage.py migrate`."""
+    pgvector.fill()
+    if pgvector.is_used():
+        logger.info("vectors are compared by pgvector")
+    elif pgvector.can_be_had():
+        logger.info("vectors are compared in Python; manage.py migrate and a restart let pgvector do it")
 
 
 async def embed_some(tenant_id: uuid.UUID | None = None) -> int:

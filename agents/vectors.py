@@ -11,9 +11,10 @@ from operator import mul
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
+from agents import pgvector
 from agents.embeddings import Vector
 from agents.models import Article, PassageVector
 from agents.shelves import Library, published
@@ -21,7 +22,7 @@ from agents.shelves import Library, published
 #: Longest part of an article that gets a vector of its own, in characters, and most parts of one article.
 PART_CHARACTERS = 1200
 MOST_PARTS = 50
-#: Most vectors of a tenant that a question is compared with; further articles are found by words alone.
+#: Most vectors of a tenant that a question is compared with in Python; further articles are found by words alone.
 #: At 1,536 numbers each, one takes some 0.1 ms and 6 KB.
 MOST_VECTORS = 2000
 #: Articles that a process takes on at once, how long it may be at them, and how long it waits after a failure.
@@ -66,10 +67,13 @@ def save_vectors(article: Article, vectors: list[Vector]) -> None:
         Article.objects.for_tenant(article.tenant_id).filter(id=article.id).update(embed_after=None)
         return
     PassageVector.objects.for_tenant(article.tenant_id).filter(article=article).delete()
-    PassageVector.objects.bulk_create(
+    rows = PassageVector.objects.bulk_create(
         PassageVector(tenant_id=article.tenant_id, article=article, position=position, vector=_pack(vector))
         for position, vector in enumerate(vectors)
     )
+    # Asked anew: a process that compares in Python writes for those, too, that began after the column was there.
+    if pgvector.has_column():
+        pgvector.put((row.pk, bytes(row.vector)) for row in rows)
 
 
 def put_off(articles: list[Article]) -> None:
@@ -80,17 +84,26 @@ def put_off(articles: list[Article]) -> None:
 
 
 def nearest(tenant_id: uuid.UUID, library: Library, vector: Vector) -> dict[uuid.UUID, float]:
-    """The cosine (-1 to 1) of each article that has vectors: that of its part that means most nearly the same."""
-    current = published(tenant_id).filter(embedded_stamp=F("stamp"), embedded_by=settings.EMBEDDING_MODEL)
-    stamps = {
-        key: (stamp, settings.EMBEDDING_MODEL) for key, stamp in current.order_by("id").values_list("id", "stamp")
-    }
+    """The cosine (-1 to 1) of each article that has vectors: that of its part that means most nearly the same.
+
+    Of many articles only those that are nearest.
+    """
+    if pgvector.is_used() and len(vector) <= pgvector.MOST_NUMBERS:
+        passages = PassageVector.objects.for_tenant(tenant_id).filter(article__in=_current(tenant_id))
+        return pgvector.nearest(passages, _pack(vector))
+    return nearest_in_python(tenant_id, library, vector)
+
+
+def nearest_in_python(tenant_id: uuid.UUID, library: Library, vector: Vector) -> dict[uuid.UUID, float]:
+    """The same on any database, of the first MOST_VECTORS vectors."""
+    rows = _current(tenant_id).order_by("id").values_list("id", "stamp")
+    stamps = {key: (stamp, settings.EMBEDDING_MODEL) for key, stamp in rows}
     with library.lock:
         kept = {key: known for key, known in library.vectors.items() if stamps.get(key) == known[0]}
         missing = [key for key in stamps if key not in kept]
         for start in range(0, len(missing), 500):
-            rows = PassageVector.objects.for_tenant(tenant_id).filter(article_id__in=missing[start : start + 500])
-            for article_id, packed in rows.order_by().values_list("article_id", "vector"):
+            passages = PassageVector.objects.for_tenant(tenant_id).filter(article_id__in=missing[start : start + 500])
+            for article_id, packed in passages.order_by().values_list("article_id", "vector"):
                 kept.setdefault(article_id, (stamps[article_id], []))[1].append(_unpack(bytes(packed)))
             if sum(len(vectors) for _, vectors in kept.values()) > MOST_VECTORS:
                 break
@@ -105,6 +118,11 @@ def nearest(tenant_id: uuid.UUID, library: Library, vector: Vector) -> dict[uuid
         if fitting:
             cosines[article_id] = max(fitting)
     return cosines
+
+
+def _current(tenant_id: uuid.UUID) -> QuerySet[Article]:
+    """Those that may be quoted and whose vectors are of their present text."""
+    return published(tenant_id).filter(embedded_stamp=F("stamp"), embedded_by=settings.EMBEDDING_MODEL)
 
 
 def _pack(vector: Vector) -> bytes:

@@ -20,6 +20,7 @@ from django.db import DatabaseError, OperationalError, connections, models, tran
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
 
+from agents import pgvector
 from chats.models import Process
 
 #: Rows that are in memory at once.
@@ -71,6 +72,7 @@ def move(*, url: str, tell: Callable[[str, int], None]) -> None:
                 if content != _read(model, target):
                     raise MoveError(f"{model._meta.db_table} is not the same afterwards. Nothing was moved.")
                 tell(model._meta.db_table, content.rows)
+            pgvector.fill(TARGET)
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
 
 

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from agents import connections, embeddings, knowledge, librarian, ranking, vectors
+from agents import connections, embeddings, knowledge, librarian, pgvector, ranking, vectors
 from agents.contract import Passage
 from agents.models import Article, PassageVector
 from lexicon.database import in_thread
@@ -158,6 +158,11 @@ async def test_without_a_vector_a_search_costs_nothing_more(acme: Tenant, write:
         return len(statements)
 
     assert await in_thread(count) == 2
+
+
+def test_a_migrate_leaves_a_database_without_pgvector_alone() -> None:
+    pgvector.after_migrate(using="default")
+    assert pgvector.has_column() == pgvector.can_be_had()
 
 
 def test_rankings_are_fused_by_reciprocal_rank() -> None:

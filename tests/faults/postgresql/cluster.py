@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import subprocess
 import tempfile
@@ -23,17 +24,23 @@ def find_programs() -> Path | None:
     return versions[-1].parent if versions else None
 
 
-class Cluster:
-    """One server, with its data in a temporary folder."""
+def unprivileged() -> str:
+    """The user that a server is run as by root."""
+    return next(name for name in ("postgres", "nobody") if name in {user.pw_name for user in pwd.getpwall()})
 
-    def __init__(self) -> None:
+
+class Cluster:
+    """One server, with its data in a temporary folder; the newest there is, unless `programs` says where another is."""
+
+    def __init__(self, programs: Path | None = None, *, settings: str = "") -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="lexicon-postgresql-"))
         self.port = free_port()
-        programs = find_programs()
+        programs = programs or find_programs()
         assert programs is not None
-        self._programs = programs
+        self.programs = programs
+        self._settings = settings
         #: PostgreSQL refuses to run as root.
-        self._user = "postgres" if os.geteuid() == 0 else None
+        self._user = unprivileged() if os.geteuid() == 0 else None
         if self._user:
             shutil.chown(self.folder, self._user)
 
@@ -43,10 +50,10 @@ class Cluster:
         with (self.folder / "postgresql.conf").open("a") as settings:
             settings.write(
                 f"port = {self.port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = ''\n"
-                "shared_buffers = 16MB\n"
+                f"shared_buffers = 16MB\n{self._settings}"
             )
         self.start()
-        self._administer("CREATE DATABASE template")
+        self.administer("CREATE DATABASE template")
         env = {
             "PATH": os.environ["PATH"],
             "SECRET_KEY": "only-for-tests-" + "x" * 50,
@@ -61,7 +68,7 @@ class Cluster:
     def new_database(self) -> str:
         """The address of a database with the service's tables, empty."""
         name = f"own_{uuid.uuid4().hex[:8]}"
-        self._administer(f"CREATE DATABASE {name} TEMPLATE template")
+        self.administer(f"CREATE DATABASE {name} TEMPLATE template")
         return self.url(name)
 
     def start(self) -> None:
@@ -82,13 +89,14 @@ class Cluster:
             self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _administer(self, statement: str) -> None:
+    def administer(self, statement: str) -> None:
+        """Run a statement that belongs to no database."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(statement)
 
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(
-            [str(self._programs / program), "-D", str(self.folder), *arguments],
+            [str(self.programs / program), "-D", str(self.folder), *arguments],
             cwd=self.folder,
             user=self._user,
             stdout=subprocess.DEVNULL,  # a pipe would be kept open by the server
