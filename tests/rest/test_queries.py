@@ -48,6 +48,11 @@ ALL_TENANTS = {
 }
 #: Who writes SQL by hand, and why.
 BY_HAND = {
+    "agents.pgvector.after_migrate": "makes the column that no model has",
+    "agents.pgvector.fill": "copies the vectors of every tenant into it",
+    "agents.pgvector.put": "writes the copies of rows that were just stored or read",
+    "agents.pgvector.nearest": "compares vectors, within the passages it is given",
+    "agents.pgvector._answers": "asks PostgreSQL what it has",
     "lexicon.health._database_problem": "SELECT 1",
     "lexicon.management.commands.migrate._alone_on_postgresql": "holds a lock of the server",
     "lexicon.data_checks.sqlite_pragmas": "asks SQLite what it was told",
