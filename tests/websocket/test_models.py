@@ -249,17 +249,6 @@ async def test_a_model_finds_articles_of_its_own_tenant_only(
     assert "Globex" not in results(model)
 
 
-async def test_a_model_hands_over_and_the_chat_is_escalated_after_its_reply(acme: Actor, model: Model) -> None:
-    calls = [[["escalate_to_human", {"reason": "Wants a refund."}]]]
-    chat_id = await asyncio.to_thread(acme.new_chat)
-    async with await acme.join(chat_id) as socket:
-        ended = await socket.say(model.script(say="A person will help.", calls=calls))
-        await socket.until("chat_status_changed", status="escalated")
-    assert ended["content"].startswith("A person will help.")
-    assert ended["metadata"]["escalated"] is True
-    assert "failed" not in ended["metadata"]
-
-
 async def test_a_passage_that_was_given_is_a_source_and_what_it_orders_is_data(
     acme: Actor, model: Model, write: Write
 ) -> None:
