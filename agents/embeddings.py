@@ -46,8 +46,10 @@ def is_on() -> bool:
 
 
 async def of_question(text: str) -> Vector | None:
-    """The vector of a question; None where there is none in time, which is logged once a minute."""
+    """The vector of a question; None where nobody makes any, or not in time, which is logged once a minute."""
     global _told_at
+    if not is_on():
+        return None
     try:
         [vector] = await embed([text[:QUESTION_CHARACTERS]], seconds=QUESTION_SECONDS)
     except NoVectors as error:

@@ -18,8 +18,8 @@ _POINT = re.compile(r"^[ \t]*(?:[-*+]|\d+[.)])[ \t]", re.MULTILINE)
 def excerpt(text: str, wanted: Mapping[str, float], *, longest: int, language: str = "en") -> str:
     """The paragraph of `text` that holds most of the wanted terms, or as much around its best sentence as fits.
 
-    `wanted` weighs each term; `longest` is in characters, `language` is the language
-    tag of the text. Of equal parts the first is taken.
+    `wanted` weighs each term; `longest` is in characters, `language` is the language tag of the text. Of equal parts
+    the first is taken.
     """
     best = max(_paragraphs(_lines(text)), key=lambda part: _weight(part, wanted, language), default="")
     return best if len(best) <= longest else _around_best_sentence(best, wanted, longest, language)

@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Max
 
-from agents import questions, ranking, shelves, vectors
+from agents import embeddings, questions, ranking, shelves, vectors
 from agents.contract import Passage
 from agents.embeddings import Vector
 from agents.excerpts import excerpt
@@ -22,6 +22,7 @@ from agents.models import TEXT_FIELDS, Article, ArticleVersion, new_stamp
 from agents.ranking import Concept
 from agents.shelves import Shelf
 from agents.terms import term_set
+from lexicon.database import in_thread_until_answered
 
 #: Longest passage, in characters: a long paragraph; three of them are no burden to a model.
 PASSAGE_CHARACTERS = 800
@@ -104,6 +105,12 @@ def search(*, tenant_id: uuid.UUID, question: str, limit: int = 3, vector: Vecto
         # One that was deleted since it was scored is not among them.
         for article in (articles[article_id] for article_id in best if article_id in articles)
     ]
+
+
+async def find(*, tenant_id: uuid.UUID, question: str) -> list[Passage]:
+    """As `search`, with the question's vector where somebody makes any, however long the database is away."""
+    vector = await embeddings.of_question(question)
+    return await in_thread_until_answered(search, tenant_id=tenant_id, question=question, vector=vector)
 
 
 def _meant(wanted: list[Concept], shelf: Shelf) -> list[Concept]:

@@ -3,8 +3,8 @@
 Stems are Snowball's (https://snowballstem.org). The rest is data, in `agents/words/<language>/`: `stop_words.txt`,
 and where somebody wrote them `irregular.txt` (a word, then forms of it that no suffix rule brings to it),
 `synonyms.txt` (a group a line, separated by commas; the first stands for all of them), `weak_words.txt` (words of every
-subject, which say little) and `related.txt` (words of one
-subject in a line: who asks with one of them may mean what was written with another; agents/related.py).
+subject, which say little) and `related.txt` (words of one subject in a line: who asks with one of them may mean what
+was written with another; agents/related.py).
 """
 
 from __future__ import annotations

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from agents import budget, knowledge
+from agents import budget, embeddings, knowledge
 from agents.catalog import Own
 from agents.contract import Limits, Policy, Request, Turn
-from agents.embeddings import Vector
 from agents.recall import search_question
 from chats.models import Message, Reply
 from chats.staff_presence import is_somebody_there
@@ -41,16 +40,12 @@ class Prepared:
     own: Own
     request: Request
     reply_max_characters: int
+    #: What is still to be searched for, because its vector is asked for first; "" where that is done.
+    search: str = ""
 
 
-def read_search(*, tenant_id: uuid.UUID, reply_id: uuid.UUID) -> str:
-    """What is searched for to answer; "" where the reply is gone."""
-    reply = Reply.objects.for_tenant(tenant_id).select_related("question").filter(id=reply_id).first()
-    return search_question(reply.question.content, _turns(reply.question, read_latest(reply.question))) if reply else ""
-
-
-def prepare(*, tenant_id: uuid.UUID, reply_id: uuid.UUID, vector: Vector | None = None) -> Prepared | None:
-    """What the reply answers; None where it is gone. `vector` is that of what is searched for."""
+def prepare(*, tenant_id: uuid.UUID, reply_id: uuid.UUID) -> Prepared | None:
+    """What the reply answers; None where it is gone."""
     reply = _REPLY.first(tenant_id=tenant_id, reply_id=reply_id)
     if reply is None:
         return None
@@ -58,6 +53,7 @@ def prepare(*, tenant_id: uuid.UUID, reply_id: uuid.UUID, vector: Vector | None 
     latest = read_latest(reply.question)
     history = _turns(reply.question, latest)
     question = reply.question.content
+    search = search_question(question, history)
     return Prepared(
         tenant_id=tenant_id,
         model=tenant.model or settings.AGENT_MODEL,
@@ -66,9 +62,7 @@ def prepare(*, tenant_id: uuid.UUID, reply_id: uuid.UUID, vector: Vector | None 
             question=question,
             instructions=tenant.instructions,
             history=budget.newest(history, tenant.history_max_tokens),
-            passages=tuple(
-                knowledge.search(tenant_id=tenant_id, question=search_question(question, history), vector=vector)
-            ),
+            passages=() if embeddings.is_on() else tuple(knowledge.search(tenant_id=tenant_id, question=search)),
             limits=Limits(history_tokens=tenant.history_max_tokens, output_tokens=tenant.reply_max_tokens),
             policy=Policy(
                 answer_threshold=tenant.answer_threshold,
@@ -79,6 +73,7 @@ def prepare(*, tenant_id: uuid.UUID, reply_id: uuid.UUID, vector: Vector | None 
             unanswered=count_unanswered(latest),
         ),
         reply_max_characters=tenant.reply_max_characters,
+        search=search if embeddings.is_on() else "",
     )
 
 

@@ -40,6 +40,7 @@ def is_address(text: str, schemes: tuple[str, ...]) -> bool:
     """Whether the text names a host, or a file where that is what its scheme is for, by one of the schemes."""
     try:
         url = urlsplit(text)
+        port = url.port
     except ValueError:
         return False
-    return url.scheme in schemes and bool(url.hostname or url.scheme == "unix")
+    return url.scheme in schemes and bool(url.hostname or url.scheme == "unix") and port != 0

@@ -11,6 +11,7 @@ from agents.catalog import UnknownModel, check_key, check_model
 from lexicon.address_checks import is_address
 from lexicon.data_checks import Found
 
+_SCHEMES = ("http", "https")
 #: Where models are asked, with an example of each.
 _ADDRESSES = {"OPENAI_BASE_URL": "https://api.openai.com/v1", "ANTHROPIC_BASE_URL": "https://api.anthropic.com"}
 #: Who asks for a key: how its models begin, its host, and the settings of its address and its key.
@@ -30,7 +31,7 @@ def models() -> Found:
             yield checks.Error(f"{setting} is not right. {error}", hint="builtin needs nothing.", id="lexicon.E011")
         yield from _without_key(setting, model)
     for name, example in _ADDRESSES.items():
-        if not is_address(getattr(settings, name), ("http", "https")):
+        if not is_address(getattr(settings, name), _SCHEMES):
             yield checks.Error(
                 f"{name} is {getattr(settings, name)!r}, which is no address.",
                 hint=f"Write it like {example} or http://localhost:11434/v1.",
@@ -48,7 +49,8 @@ def models() -> Found:
 def _without_key(setting: str, model: str) -> Found:
     """E012: a model of a provider that asks for a key, which is not there."""
     for prefix, host, address, key in _PROVIDERS:
-        is_there = urlsplit(getattr(settings, address)).hostname == host
+        url = getattr(settings, address)
+        is_there = is_address(url, _SCHEMES) and urlsplit(url).hostname == host
         if model.startswith(prefix) and is_there and not getattr(settings, key):
             yield checks.Error(
                 f"{setting} is {model}, but {key} is not set.",

@@ -6,12 +6,13 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 
-from agents import embeddings
+from agents import knowledge
 from agents.contract import AgentFailure
 from chats import takeover
 from chats.ending import Ended, Outcome, end_reply
-from chats.history import prepare, read_search
+from chats.history import prepare
 from chats.models import Reply
 from lexicon import logs, metrics, tracing
 from lexicon.database import in_thread_until_answered
@@ -119,13 +120,13 @@ class Runner:
         return speech.outcome(Reply.State.DONE)
 
     async def _speak(self, speech: Speech) -> None:
-        of_reply = {"tenant_id": self.reply.tenant_id, "reply_id": self.reply.id}
-        vector = None
-        if embeddings.is_on() and (asked := await in_thread_until_answered(read_search, **of_reply)):
-            vector = await embeddings.of_question(asked)
-        prepared = await in_thread_until_answered(prepare, **of_reply, vector=vector)
+        tenant_id = self.reply.tenant_id
+        prepared = await in_thread_until_answered(prepare, tenant_id=tenant_id, reply_id=self.reply.id)
         if prepared is None:
             raise Fenced
+        if prepared.search:
+            found = await knowledge.find(tenant_id=tenant_id, question=prepared.search)
+            prepared = replace(prepared, request=replace(prepared.request, passages=tuple(found)))
         pump = Pump(self._push, may_push=self._may_push, regain=self._reclaim)
         pumping = asyncio.create_task(pump.run(), name=f"pieces of reply {self.reply.id}")
         try:

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.conf import settings
 
-from agents import embeddings, knowledge
+from agents import knowledge
 from agents.catalog import rounds_for
 from agents.contract import End, Escalate, NoAnswer, Passage, Request, Source, Text, Usage
 from agents.phrases import SAY
@@ -19,7 +19,6 @@ from chats.ending import NOTHING_USED, Outcome
 from chats.history import Prepared
 from chats.models import Reply
 from lexicon import metrics, tracing
-from lexicon.database import in_thread_until_answered
 from streaming.live import LiveText
 from streaming.pump import Pump
 
@@ -53,10 +52,7 @@ class Speech:
 
         async def search(query: str) -> list[Passage]:
             # Whose knowledge that is says the server, never the model.
-            vector = await embeddings.of_question(query) if embeddings.is_on() else None
-            return await in_thread_until_answered(
-                knowledge.search, tenant_id=prepared.tenant_id, question=query, vector=vector
-            )
+            return await knowledge.find(tenant_id=prepared.tenant_id, question=query)
 
         self._model, self._request = prepared.model, prepared.request
         self._asked = time.monotonic()

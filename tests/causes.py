@@ -24,6 +24,14 @@ class Cause:
 
 BUILTIN = {"model": "builtin"}
 
+
+def by_tool(script: Callable[..., str], model: str) -> Cause:
+    """The model itself calls a person."""
+    calls = [[["escalate_to_human", {"reason": "Wants a refund."}]]]
+    message = script(say="A person will help.", calls=calls)
+    return Cause((message,), {"model": model}, "Wants a refund.", says="A person will help.")
+
+
 #: Each cause, as `script` tells a scripted model what to do.
 CAUSES: dict[str, Callable[[Callable[..., str]], Cause]] = {
     "asking": lambda script: Cause(("I want to talk to a person, please.",), BUILTIN, "The user asked for a person."),
@@ -39,6 +47,8 @@ CAUSES: dict[str, Callable[[Callable[..., str]], Cause]] = {
         "2 replies in a row",
         says=None,
     ),
+    "a model's tool, over chat completions": lambda script: by_tool(script, "openai:test"),
+    "a model's tool, over Anthropic's Messages": lambda script: by_tool(script, "anthropic:test"),
     "a keyword": lambda script: Cause(
         (script(say="Never mind your LAWYER."),),
         {"model": "openai:test", "escalation_keywords": ["refund now", "lawyer"]},

@@ -24,6 +24,7 @@ from django.test.utils import setup_databases, teardown_databases
 
 from tests import settings as test_settings
 from tests.cast import Actor, new_actor
+from tests.failures import KEY
 from tests.servers import Server
 
 Server.forked = True
@@ -130,6 +131,28 @@ def _serve(kind: str, model_server: str, folder: Path) -> Iterator[Server]:
         MODEL_RETRIES="0",
         ANTHROPIC_BASE_URL=model_server.removesuffix("/v1"),
         ANTHROPIC_API_KEY="key-of-the-tests",
+    )
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="module")
+def impatient(pristine: str, model_server: str, folder: Path) -> Iterator[Server]:
+    """A process that waits for a second or two, asks once more, and has nobody to stand in."""
+    server = Server(
+        database_url=database_url(str(settings.DATABASES["default"]["NAME"])),
+        log=folder / "impatient.log",
+        OPENAI_BASE_URL=model_server,
+        OPENAI_API_KEY=KEY,
+        ANTHROPIC_BASE_URL=model_server.removesuffix("/v1"),
+        ANTHROPIC_API_KEY=KEY,
+        MODEL_FIRST_TOKEN_SECONDS="1.5",
+        MODEL_GAP_SECONDS="1",
+        MODEL_TOTAL_SECONDS="3",
+        MODEL_RETRIES="1",
+        OUTBOUND_ALLOW="127.0.0.1",
     )
     try:
         yield server.start()

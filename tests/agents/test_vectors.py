@@ -34,8 +34,7 @@ async def model(settings: Any) -> AsyncIterator[ModelServer]:
 
 
 async def found(tenant: Tenant, question: str) -> list[Passage]:
-    vector = await embeddings.of_question(question)
-    return await in_thread(knowledge.search, tenant_id=tenant.id, question=question, vector=vector)
+    return await knowledge.find(tenant_id=tenant.id, question=question)
 
 
 async def save(write: Write, *arguments: Any, **fields: Any) -> Article:
@@ -146,6 +145,15 @@ async def test_the_key_is_sent_to_the_model(acme: Tenant) -> None:
     await embeddings.of_question("car")
     [call] = embeddings_route.asked
     assert (call["authorization"], call["model"]) == ("Bearer sk-secret-of-embeddings", "meaning")
+
+
+async def test_an_installation_without_a_model_of_embeddings_asks_nobody(
+    acme: Tenant, write: Write, settings: Any
+) -> None:
+    settings.EMBEDDING_MODEL = ""
+    await save(write, "Parking", "Leave your car behind the house.")
+    assert [passage.title for passage in await found(acme, "parking a car")] == ["Parking"]
+    assert embeddings_route.asked == []
 
 
 async def test_without_a_vector_a_search_costs_nothing_more(acme: Tenant, write: Write) -> None:

@@ -131,6 +131,18 @@ def test_a_tenant_that_says_nothing_gives_up_as_an_agent_does_by_itself() -> Non
     assert (tenant.answer_threshold, tenant.escalation_after) == (policy.answer_threshold, policy.escalation_after)
 
 
+def test_where_vectors_are_made_the_search_is_left_to_who_asks_for_them(post: Post, chat: Chat, settings: Any) -> None:
+    settings.EMBEDDING_MODEL = "openai:meaning"
+    finish(post("How long does delivery take?"), "Two days.")
+    posted = post("And to Norway?")
+    assert posted.reply is not None
+    with CaptureQueriesContext(connection) as captured:
+        prepared = prepare(tenant_id=chat.tenant_id, reply_id=posted.reply.id)
+    assert prepared is not None
+    assert (prepared.search, prepared.request.passages) == ("How long does delivery take?\nAnd to Norway?", ())
+    assert not any("agents_article" in query["sql"] for query in captured.captured_queries)
+
+
 # --- Replies without an answer ---
 
 FAILED = {"state": Reply.State.FAILED, "metadata": {"failed": True}}

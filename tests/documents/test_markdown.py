@@ -18,8 +18,9 @@ from lexicon.documents.shapes import failure
 from lexicon.errors import ERRORS, ErrorKind
 from tests.client import read_sse
 from tests.documents.contract import check_event, check_frame, problems
-from tests.readme.test_quick_start import Demo, run
-from tests.servers import ROOT, free_port
+from tests.readme.demo import Demo
+from tests.readme.test_quick_start import run
+from tests.servers import ROOT
 
 DOCS = ROOT / "docs"
 PAGES = sorted(path.name for path in DOCS.glob("*.md"))
@@ -27,7 +28,7 @@ PAGES = sorted(path.name for path in DOCS.glob("*.md"))
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    server = Demo(tmp_path_factory.mktemp("demo"), free_port())
+    server = Demo(tmp_path_factory.mktemp("demo"))
     try:
         yield server.start()
     finally:

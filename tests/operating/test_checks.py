@@ -80,7 +80,10 @@ def test_a_good_configuration_passes(found: Found) -> None:
         ("lexicon.W014", "TRUSTED_PROXIES", {"TRUSTED_PROXIES": ["*"]}),
         ("lexicon.E015", "DATABASE_URL", {"DATABASES": {"default": MYSQL}}),
         ("lexicon.E017", "OPENAI_BASE_URL", {"OPENAI_BASE_URL": "localhost:11434"}),
+        ("lexicon.E017", "OPENAI_BASE_URL", {"OPENAI_BASE_URL": "http://[::1"}),
+        ("lexicon.E017", "OPENAI_BASE_URL", {"OPENAI_BASE_URL": "http://localhost:99999/v1"}),
         ("lexicon.E017", "ANTHROPIC_BASE_URL", {"ANTHROPIC_BASE_URL": "anthropic"}),
+        ("lexicon.E017", "ANTHROPIC_BASE_URL", {"ANTHROPIC_BASE_URL": "http://[::1"}),
         ("lexicon.E018", "MODEL_GAP_SECONDS", {"MODEL_GAP_SECONDS": 0.0}),
         ("lexicon.E019", "OPENAI_API_KEY", {"OPENAI_API_KEY": "two words"}),
         ("lexicon.E020", "MODEL_RETRIES", {"MODEL_RETRIES": -1}),
@@ -163,6 +166,7 @@ def serve(**env: str) -> subprocess.CompletedProcess[str]:
         ({"WEB_CONCURRENCY": "2"}, "lexicon.E004: WEB_CONCURRENCY"),
         ({"DATABASE_URL": "gopher://x"}, "DATABASE_URL must look like"),
         ({"LEASE_SECONDS": "six"}, "LEASE_SECONDS"),
+        ({"AGENT_MODEL": "openai:x", "OPENAI_BASE_URL": "http://[::1"}, "lexicon.E017: OPENAI_BASE_URL"),
     ],
 )
 def test_a_server_does_not_start_with_it(tmp_path: Path, env: dict[str, str], named: str) -> None:

@@ -16,8 +16,8 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.page.browsing import ARGS, PATIENCE_MS
 from tests.page.shop import Shop, example
-from tests.readme.test_quick_start import Demo
-from tests.servers import ROOT, free_port
+from tests.readme.demo import TENANT_KEY, Demo
+from tests.servers import ROOT
 
 IMAGES = ROOT / "docs" / "images"
 QUESTIONS = ("How do I return an item?", "How long does shipping take?")
@@ -25,10 +25,10 @@ QUESTIONS = ("How do I return an item?", "How long does shipping take?")
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        demo = Demo(Path(folder), free_port())
+        demo = Demo(Path(folder))
         stack.callback(demo.close)
         demo.start()
-        tenant_id, key = demo.found(r"(?<=Demo shop, )\S+"), demo.found(r"lxt_[0-9A-Za-z]{36}")
+        tenant_id, key = demo.found(r"(?<=Demo shop, )\S+"), demo.found(TENANT_KEY)
         shop = Shop(Path(folder), demo, tenant_id=tenant_id, key=key)
         stack.callback(shop.close)
         shop.start()
@@ -110,7 +110,7 @@ async def have_chats(browser: Browser, demo: Demo) -> None:
             await expect(page.locator("#handed")).to_be_visible()
         await page.close()
     # The one of these that waits longest is not the one that is shown.
-    key = {"X-API-Key": demo.found(r"lxt_[0-9A-Za-z]{36}")}
+    key = {"X-API-Key": demo.found(TENANT_KEY)}
     async with httpx.AsyncClient(base_url=demo.http + "/api/v1/chats/", headers=key) as client:
         chats = (await client.get("")).json()["chats"]
         (human,) = (chat for chat in chats if chat["title"] == "I want to talk to a human")

@@ -10,8 +10,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from tests.page.browsing import PATIENCE_MS
-from tests.readme.test_quick_start import Demo
-from tests.servers import free_port
+from tests.readme.demo import Demo
 
 #: No database decides it (tests/__main__.py).
 pytestmark = pytest.mark.once
@@ -20,7 +19,7 @@ pytestmark = pytest.mark.once
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[Demo]:
     """The demo, whose agent speaks slowly enough to be interrupted on a busy machine."""
-    demo = Demo(tmp_path, free_port())
+    demo = Demo(tmp_path)
     demo.env["BUILTIN_WORDS_PER_SECOND"] = "4"
     try:
         yield demo.start()

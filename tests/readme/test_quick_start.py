@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -13,51 +12,20 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.servers import ROOT, Server, free_port
+from tests.readme.demo import CUSTOMER_KEY, TENANT_KEY, Demo, block
+from tests.servers import ROOT
 
 #: No database decides it (tests/__main__.py).
 pytestmark = pytest.mark.once
 
-README = (ROOT / "README.md").read_text()
-
-
-class Demo(Server):
-    """What `make run` starts: `manage.py demo`, with nothing in its environment but where to be."""
-
-    def __init__(self, folder: Path, port: int) -> None:
-        super().__init__(database_url=f"sqlite:///{folder / 'demo.sqlite3'}", log=folder / "demo.log", port=port)
-        del self.env["SECRET_KEY"], self.env["BUILTIN_WORDS_PER_SECOND"]
-
-    def start(self, *, wait: bool = True) -> Demo:
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen([sys.executable, "manage.py", "demo"], cwd=ROOT, env=self.env, stdout=log)
-        self.wait_ready()
-        return self
-
-    @property
-    def printed(self) -> str:
-        return self.log.read_text()
-
-    def found(self, pattern: str) -> str:
-        match = re.search(pattern, self.printed)
-        assert match, self.printed
-        return match[0]
-
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    server = Demo(tmp_path_factory.mktemp("demo"), free_port())
+    server = Demo(tmp_path_factory.mktemp("demo"))
     try:
         yield server.start()
     finally:
         server.close()
-
-
-def block(language: str, mark: str) -> str:
-    """The one code block of this language that holds `mark`."""
-    blocks = re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    (found,) = (text for text in blocks if mark in text)
-    return found
 
 
 def run(demo: Demo, command: list[str], code: str, folder: Path, name: str) -> str:
@@ -68,8 +36,8 @@ def run(demo: Demo, command: list[str], code: str, folder: Path, name: str) -> s
         "PATH": os.environ["PATH"],
         # Installing it is tests/clients' business.
         "PYTHONPATH": str(ROOT / "clients/python/src"),
-        "TENANT_KEY": demo.found(r"lxt_[0-9A-Za-z]{36}"),
-        "CUSTOMER_KEY": demo.found(r"lxc_[0-9A-Za-z]{36}"),
+        "TENANT_KEY": demo.found(TENANT_KEY),
+        "CUSTOMER_KEY": demo.found(CUSTOMER_KEY),
     }
     done = subprocess.run([*command, str(program)], env=env, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -101,7 +69,7 @@ def test_the_python_quick_start_prints_a_reply(demo: Demo, tmp_path: Path) -> No
 
 
 def test_a_second_run_prints_the_same_keys_and_login(tmp_path: Path) -> None:
-    server = Demo(tmp_path, free_port()).start()
+    server = Demo(tmp_path).start()
     try:
         first = server.printed
         assert server.terminate() == 0

@@ -157,51 +157,6 @@ async def test_a_stream_is_no_connection(live: NewActor) -> None:
         assert said_by(await stream.finish()) == "You said: hi"
 
 
-FAILURES = [
-    "http-500",
-    "http-401",
-    "http-429",
-    "redirect",
-    "html",
-    "json-error",
-    "not-json",
-    "error-object",
-    "cut",
-    "close",
-]
-
-
-@pytest.mark.parametrize("failure", FAILURES)
-def test_a_failing_model_ends_the_stream_with_an_error(acme: Actor, failure: str) -> None:
-    body = whole(acme, script(say="one two three four", fail=failure, after=2))
-    *events, done = [data for _, data in read_sse(body)]
-    assert done == "[DONE]"
-    assert events[-1]["type"] == "error"
-    assert list(events[-1]) == ["type", "message"]
-    assert events[-1]["message"]
-    assert "upstream" not in body.decode()
-    assert [event["type"] for event in events[:-1]] == ["delta"] * (len(events) - 1)
-    assert "one two three four".startswith(said_by(events))
-
-
-def test_what_a_model_said_before_it_failed_is_in_the_history(acme: Actor) -> None:
-    conversation_id = acme.new_conversation()
-    message = script(say="one two three four", fail="close", after=2)
-    acme.customer("POST", f"/{conversation_id}/messages", json={"message": message})
-    turns = acme.customer("GET", f"/{conversation_id}/messages").json()["messages"]
-    assert [turn["content"] for turn in turns] == [message, "one two "]
-    reply = acme.rest("GET", f"/{conversation_id}/messages").json()["messages"][1]
-    assert reply["metadata"]["failed"] is True
-
-
-def test_after_a_failure_the_next_message_is_answered(acme: Actor) -> None:
-    conversation_id = acme.new_conversation()
-    path = f"/{conversation_id}/messages"
-    acme.customer("POST", path, json={"message": script(fail="http-500")})
-    events = read_sse(acme.customer("POST", path, json={"message": "still there?"}).content)
-    assert said_by([data for _, data in events]) == "You said: still there?"
-
-
 async def test_a_client_that_hangs_up_leaves_the_reply_running(acme: Actor, release: Callable[[str], None]) -> None:
     conversation_id = acme.new_conversation()
     async with await acme.join(conversation_id) as socket:

@@ -57,8 +57,10 @@ class Model:
             directives["hold"] = self.mark
         return script(mark=self.mark, **directives)
 
-    def release(self) -> None:
-        httpx.post(f"{self.url}/release/{self.mark}", verify=False).raise_for_status()
+    def release(self, count: int | None = None) -> None:
+        """Let it go on; where it holds after each token (`hold_each`), after so many."""
+        name = self.mark if count is None else f"{self.mark}-{count}"
+        httpx.post(f"{self.url}/release/{name}", verify=False).raise_for_status()
 
     def _report(self) -> dict[str, Any]:
         return httpx.get(f"{self.url}/calls", params={"contains": self.mark}, verify=False).json()

@@ -8,48 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.conf import settings
 
 from agents.models import Article
 from lexicon.database import in_thread
 from tenants.models import Account
 from tests.cast import Actor
 from tests.client import SOON, eventually
-from tests.conftest import database_url
+from tests.failures import FAILURES, KEY, SAY
 from tests.model_server import CANARY
 from tests.servers import Server
 from tests.websocket.conftest import Model, NewTenant, history
 
-KEY = "sk-canary-of-the-key"
-SAY = "one two three four"
 MODELS = ["openai:test", "anthropic:test"]
-
-
-@pytest.fixture(scope="module")
-def impatient(pristine: str, model_server: str, folder: Path) -> Iterator[Server]:
-    """A process that waits for a second or two, asks once more, and has nobody to stand in."""
-    server = Server(
-        database_url=database_url(str(settings.DATABASES["default"]["NAME"])),
-        log=folder / "impatient.log",
-        OPENAI_BASE_URL=model_server,
-        OPENAI_API_KEY=KEY,
-        ANTHROPIC_BASE_URL=model_server.removesuffix("/v1"),
-        ANTHROPIC_API_KEY=KEY,
-        MODEL_FIRST_TOKEN_SECONDS="1.5",
-        MODEL_GAP_SECONDS="1",
-        MODEL_TOTAL_SECONDS="3",
-        MODEL_RETRIES="1",
-        OUTBOUND_ALLOW="127.0.0.1",
-    )
-    try:
-        yield server.start()
-    finally:
-        server.close()
 
 
 @pytest.fixture
@@ -69,54 +43,29 @@ async def account(actor: Actor) -> tuple[int | None, int]:
     return row.balance, row.reserved
 
 
-#: Each way of failing: what the model does, what of it was said, and what the log says of why.
-FAILURES: dict[str, tuple[dict[str, Any], str, str]] = {
-    "wrong key": ({"fail": "http-401"}, "", "status 401"),
-    "no such model": ({"fail": "http-404"}, "", "status 404"),
-    "too many requests": ({"fail": "http-429"}, "", "status 429"),
-    "too many requests until later": ({"fail": "http-429", "retry_after": "3600"}, "", "status 429"),
-    "a fault of the server": ({"fail": "http-500"}, "", "status 500"),
-    "overload": ({"fail": "http-529"}, "", "status 529"),
-    "a redirect": ({"fail": "redirect"}, "", "status 307"),
-    "a page": ({"fail": "html"}, "", "text/html"),
-    "an error with status 200": ({"fail": "json-error"}, "", "application/json"),
-    "silence instead of an answer": ({"fail": "stall-headers"}, "", "silent for 1.5 s"),
-    "silence before the first token": ({"fail": "stall-first"}, "", "silent for 1.5 s"),
-    "silence in the middle": ({"fail": "stall-middle", "after": 2}, "one two ", "silent for 1 s"),
-    "a cut in the middle": ({"fail": "cut", "after": 2}, "one two ", "connection"),
-    "an end in the middle": ({"fail": "close", "after": 2}, "one two ", "closed the connection"),
-    "no JSON": ({"fail": "not-json", "after": 2}, "one two ", "not JSON"),
-    "JSON of something else": ({"fail": "not-completion", "after": 2}, "one two ", "no part of a reply"),
-    "an error in the stream": ({"fail": "error-object", "after": 2}, "one two ", "reported an error"),
-    "nothing at all": ({"fail": "empty"}, "", "without a word"),
-    "no end": ({"finish": None, "done": False}, SAY, "closed the connection"),
-    "a trickle": ({"raw": list("data: {") * 100, "every_ms": 100}, "", "silent for 1.5 s"),
-}
-
-
 @pytest.mark.parametrize("failure", FAILURES)
 async def test_each_failure_ends_the_reply_once_and_costs_only_what_was_said(
     acme: Actor, model: Model, impatient: Server, failure: str
 ) -> None:
-    directives, said, logged = FAILURES[failure]
+    fails = FAILURES[failure]
     chat_id = await asyncio.to_thread(acme.new_chat)
     async with await acme.join(chat_id) as socket:
-        ended = await socket.say(model.script(**{"say": SAY, **directives}))
+        ended = await socket.say(fails.message(model.script))
         await socket.quiet()
         [error] = socket.of_type("error")
         types = [event["event_type"] for event in socket.events]
         assert types[types.index("error") + 1] == "message_stream_ended"
         assert error["error_code"] == "AGENT_ERROR"
-        assert (ended["content"], ended["failed"], ended["metadata"]["failed"]) == (said, True, True)
+        assert (ended["content"], ended["failed"], ended["metadata"]["failed"]) == (fails.said, True, True)
         tokens = ended["metadata"]["tokens_used"]
-        assert bool(tokens) == bool(said)
+        assert bool(tokens) == bool(fails.said)
         assert ended["metadata"]["input_tokens"] + ended["metadata"]["output_tokens"] == tokens
         assert await account(acme) == (100_000 - tokens, 0)
         # The client is told nothing of the model, and the log nothing that is secret.
         for secret in (CANARY, KEY, "127.0.0.1", "status", "silent"):
             assert secret not in str(error) + str(ended)
         log = impatient.log.read_text()
-        assert logged in next(
+        assert fails.logged in next(
             line for line in log.splitlines() if ended["message_id"] in line and "the model failed" in line
         )
         assert CANARY not in log
@@ -124,7 +73,7 @@ async def test_each_failure_ends_the_reply_once_and_costs_only_what_was_said(
         await model.left()
         assert (await socket.say("Hello"))["content"] == "You said: Hello"
     assert [row["content"] for row in await asyncio.to_thread(history, acme, chat_id)][1::2] == [
-        said,
+        fails.said,
         "You said: Hello",
     ]
 
@@ -247,17 +196,6 @@ async def test_a_model_finds_articles_of_its_own_tenant_only(
     assert ended["metadata"]["tokens_used"] == 24
     assert "lasts a year" in results(model)
     assert "Globex" not in results(model)
-
-
-async def test_a_model_hands_over_and_the_chat_is_escalated_after_its_reply(acme: Actor, model: Model) -> None:
-    calls = [[["escalate_to_human", {"reason": "Wants a refund."}]]]
-    chat_id = await asyncio.to_thread(acme.new_chat)
-    async with await acme.join(chat_id) as socket:
-        ended = await socket.say(model.script(say="A person will help.", calls=calls))
-        await socket.until("chat_status_changed", status="escalated")
-    assert ended["content"].startswith("A person will help.")
-    assert ended["metadata"]["escalated"] is True
-    assert "failed" not in ended["metadata"]
 
 
 async def test_a_passage_that_was_given_is_a_source_and_what_it_orders_is_data(
