@@ -59,8 +59,8 @@ def run(name: str, shared: dict[str, str], arguments: list[str], left_out: list[
         arguments = ["-m", "not once", *arguments]
         ran_before = "the browser, the package, the image, daphne and `make run`"
         print(f"(Those of {ran_before}, which no database decides, ran before.)", flush=True)
-    # The tests mostly wait for servers: one process more than cores keeps these busy.
-    workers = ["-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal"]
+    # The tests mostly wait for servers: two processes more than cores keep these busy.
+    workers = ["-n", str((os.cpu_count() or 1) + 2), "--dist", "worksteal"]
     with tempfile.TemporaryDirectory() as folder:
         skipped = Path(folder, "skipped")
         without = ("TEST_DATABASE_URL", "DATABASE_URL", "TEST_REDIS_URL", "REDIS_URL", *UNCOMPILED)

@@ -46,6 +46,12 @@ ALL_TENANTS = {
     "webhooks.templatetags.switched_off.endpoints_switched_off": "staff see every tenant's",
     "streaming.management.commands.demo.stored": "finds out whose key `make run` remembered",
 }
+#: Which function runs such a query where it is a statement that was compiled before.
+RUN_BY = {
+    "tenants.authentication._BY_DIGEST": "tenants.authentication.open_key",
+    "tenants.authentication._BY_ID": "tenants.authentication.open_live_key",
+    "chats.following._STANDING": "chats.following.read_standing",
+}
 #: Who writes SQL by hand, and why.
 BY_HAND = {
     "agents.pgvector.after_migrate": "makes the column that no model has",
@@ -151,6 +157,17 @@ def test_who_asks_about_all_tenants_is_listed_with_a_reason() -> None:
         if follows == "all_tenants"
     }
     assert found == set(ALL_TENANTS)
+
+
+def test_a_statement_about_all_tenants_is_run_by_one_function_only() -> None:
+    runners: dict[str, set[str]] = {
+        statement: set() for statement in ALL_TENANTS if statement.rpartition(".")[2].isupper()
+    }
+    for path in python_files():
+        for function, node in functions(ast.parse(path.read_text())):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+                runners.get(f"{module_of(path)}.{node.id}", set()).add(f"{module_of(path)}.{function}")
+    assert runners == {statement: {function} for statement, function in RUN_BY.items()}
 
 
 def test_who_writes_sql_by_hand_is_listed_with_a_reason() -> None:
