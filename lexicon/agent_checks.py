@@ -13,7 +13,11 @@ from lexicon.data_checks import Found
 
 _SCHEMES = ("http", "https")
 #: Where models are asked, with an example of each.
-_ADDRESSES = {"OPENAI_BASE_URL": "https://api.openai.com/v1", "ANTHROPIC_BASE_URL": "https://api.anthropic.com"}
+_ADDRESSES = {
+    "OPENAI_BASE_URL": "https://api.openai.com/v1",
+    "ANTHROPIC_BASE_URL": "https://api.anthropic.com",
+    "EMBEDDING_BASE_URL": "https://api.openai.com/v1",
+}
 #: Who asks for a key: how its models begin, its host, and the settings of its address and its key.
 _PROVIDERS = (
     ("openai:", "api.openai.com", "OPENAI_BASE_URL", "OPENAI_API_KEY"),
@@ -32,12 +36,13 @@ def models() -> Found:
         yield from _without_key(setting, model)
     for name, example in _ADDRESSES.items():
         if not is_address(getattr(settings, name), _SCHEMES):
+            # Not what was given: there may be a password in it.
             yield checks.Error(
-                f"{name} is {getattr(settings, name)!r}, which is no address.",
+                f"{name} is no address.",
                 hint=f"Write it like {example} or http://localhost:11434/v1.",
                 id="lexicon.E017",
             )
-    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "EMBEDDING_API_KEY"):
         try:
             check_key(getattr(settings, name))
         except ValueError as error:

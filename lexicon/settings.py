@@ -51,7 +51,10 @@ DEBUG = given(env.bool, "DEBUG", False)
 HOST = given(env.str, "HOST", "127.0.0.1")
 PORT = given(env.int, "PORT", 8000)
 PUBLIC_URL = given(env.str, "PUBLIC_URL", f"http://{HOST}:{PORT}").rstrip("/")
-_public = urlsplit(PUBLIC_URL)
+try:
+    _public = urlsplit(PUBLIC_URL)
+except ValueError:  # Brackets that hold no address.
+    _public = urlsplit("")
 if _public.scheme not in ("http", "https") or not _public.hostname:
     raise ImproperlyConfigured(f"PUBLIC_URL must look like https://chat.example.com, not {PUBLIC_URL!r}.")
 HTTPS = _public.scheme == "https"

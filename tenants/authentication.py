@@ -19,7 +19,9 @@ _USE_NOTED_EVERY = timedelta(minutes=1)
 _BY_DIGEST = Select(
     lambda: ApiKey.objects.all_tenants().order_by().filter(digest=Given("digest")).select_related("tenant__account")
 )
-_BY_ID = Select(lambda: ApiKey.objects.all_tenants().filter(id=Given("key_id")).select_related("tenant__account"))
+_BY_ID = Select(
+    lambda: ApiKey.objects.all_tenants().order_by().filter(id=Given("key_id")).select_related("tenant__account")
+)
 
 
 def open_key(raw: str) -> ApiKey:

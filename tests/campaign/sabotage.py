@@ -72,24 +72,24 @@ def cursor_on_auto_increment() -> None:
 
     Of a chat's users' messages the first, third, … are numbered and held up at the gate; the others overtake them.
     """
-    from chats import posting
+    from chats import appending, posting
     from chats.chats import open_chat
     from chats.models import Message
 
     counters: dict[Any, itertools.count[int]] = defaultdict(lambda: itertools.count(1))
     asked: dict[Any, itertools.count[int]] = defaultdict(lambda: itertools.count(1))
     lock = threading.Lock()
-    save = Message.save
+    insert = appending._INSERT.run
 
-    def number(self: Message, **options: Any) -> None:
+    def number(message: Any) -> None:
         with lock:
-            self.sequence = next(counters[self.chat_id])
-            is_held = self.role == Message.Role.USER and next(asked[self.chat_id]) % 2
-        save(self, **options)
+            message.sequence = message.chat.last_sequence = next(counters[message.chat_id])
+            is_held = message.role == Message.Role.USER and next(asked[message.chat_id]) % 2
+        insert(message)
         if is_held:
             hold_transaction(lambda: not GATE.exists())
 
-    Message.save = number  # type: ignore[method-assign,assignment]
+    appending._INSERT.run = number  # type: ignore[method-assign]
     post = posting.post_message
     posting.open_chat = lambda **given: open_chat(**{**given, "locked": False})
 

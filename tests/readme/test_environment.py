@@ -38,10 +38,11 @@ def test_without_a_secret_it_says_what_to_do(tmp_path: os.PathLike[str]) -> None
     assert "make run" in done.stderr
 
 
-def test_an_address_that_is_none_is_named() -> None:
-    done = check(SECRET_KEY="x" * 50, PUBLIC_URL="chat.example.com")
+@pytest.mark.parametrize("none", ["chat.example.com", "http://[::1"])
+def test_an_address_that_is_none_is_named(none: str) -> None:
+    done = check(SECRET_KEY="x" * 50, PUBLIC_URL=none)
     assert done.returncode != 0
-    assert "PUBLIC_URL must look like https://chat.example.com, not 'chat.example.com'" in done.stderr
+    assert f"PUBLIC_URL must look like https://chat.example.com, not '{none}'" in done.stderr
 
 
 @pytest.mark.parametrize(("name", "value"), [("LOG_LEVEL", "CHATTY"), ("LOG_FORMAT", "xml")])
