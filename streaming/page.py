@@ -6,6 +6,7 @@ it, never a key. Off (404) unless CHAT_PAGE_TENANT names a tenant.
 
 from __future__ import annotations
 
+import logging
 import secrets
 from typing import Any
 
@@ -23,6 +24,8 @@ from lexicon.answers import error_response, json_response
 from lexicon.database import in_thread
 from lexicon.errors import CHAT_NOT_FOUND, ApiError
 from tenants.models import ApiKey, Tenant
+
+logger = logging.getLogger(__name__)
 
 COOKIE = "lexicon_visitor"
 COOKIE_SECONDS = 90 * 86_400
@@ -75,12 +78,14 @@ def _visit(cookie: str, *, anew: bool) -> tuple[dict[str, Any], str]:
 
 def _served() -> tuple[Tenant, ApiKey]:
     """The tenant of the page, and the key its tokens die with. Raises Http404 where there is none."""
-    now = timezone.now()
-    if settings.CHAT_PAGE_TENANT is not None:
-        keys = ApiKey.objects.for_tenant(settings.CHAT_PAGE_TENANT).filter(kind=ApiKey.Kind.TENANT, revoked_at=None)
-        for key in keys.exclude(expires_at__lte=now).select_related("tenant").order_by("created_at", "id")[:1]:
-            if key.is_live:
-                return key.tenant, key
+    if settings.CHAT_PAGE_TENANT is None:
+        raise Http404
+    keys = ApiKey.objects.for_tenant(settings.CHAT_PAGE_TENANT).filter(kind=ApiKey.Kind.TENANT, revoked_at=None)
+    keys = keys.exclude(expires_at__lte=timezone.now()).select_related("tenant")
+    for key in keys.order_by("created_at", "id")[:1]:
+        if key.is_live:
+            return key.tenant, key
+    logger.warning("there is no page: CHAT_PAGE_TENANT names no active tenant with a live tenant key")
     raise Http404
 
 

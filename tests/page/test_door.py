@@ -39,6 +39,17 @@ def test_there_is_no_page_unless_a_tenant_is_named(client: Client, acme: Actor, 
         assert client.post("/chat").status_code == 404
 
 
+def test_the_log_says_why_there_is_no_page(
+    client: Client, acme: Actor, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.CHAT_PAGE_TENANT = None
+    client.get("/")
+    assert "CHAT_PAGE_TENANT" not in caplog.text
+    settings.CHAT_PAGE_TENANT = uuid.uuid4()
+    client.get("/")
+    assert "CHAT_PAGE_TENANT names no active tenant" in caplog.text
+
+
 def test_there_is_no_page_of_a_tenant_that_is_off(client: Client, acme: Actor) -> None:
     Tenant.objects.filter(id=acme.tenant_id).update(is_active=False)
     assert (client.get("/").status_code, client.post("/chat").status_code) == (404, 404)
