@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ctypes
 import gc
 import os
 import socket
@@ -23,6 +24,8 @@ from lexicon.workers import stop_with_parent, supervise
 _LAST_EVENTS_SECONDS = 2
 #: How much longer than that a worker may take to end before its parent kills it.
 _ENDING_SECONDS = 6
+#: What glibc is told of memory (malloc.h): at most two arenas, and from 128 KiB on each text by itself.
+_MALLOC = {"M_ARENA_MAX": (-8, 2), "M_MMAP_THRESHOLD": (-3, 128 * 1024)}
 
 
 class Server(uvicorn.Server):
@@ -47,6 +50,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--worker", nargs=2, type=int, help=argparse.SUPPRESS)
     worker = parser.parse_args(arguments).worker
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lexicon.settings")
+    _give_memory_back()
     import django
     from django.conf import settings
     from django.core.exceptions import ImproperlyConfigured
@@ -96,6 +100,18 @@ def _config() -> uvicorn.Config:
         proxy_headers=bool(settings.TRUSTED_PROXIES),
         forwarded_allow_ips=settings.TRUSTED_PROXIES,
     )
+
+
+def _give_memory_back() -> None:
+    """Have long texts leave nothing behind. By itself, glibc keeps what was freed, for each thread apart.
+
+    It also raises its threshold with each long text that is freed, up to 32 MiB (mallopt(3)). With replies of 20 MB a
+    process held 600 to 850 MB; now it is 330 to 460 (`make faults`, F7). Other C libraries have no such call.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    for number, value in _MALLOC.values():
+        if mallopt is not None:
+            mallopt(number, value)
 
 
 def _bound_silence(sock: socket.socket, seconds: float) -> None:
