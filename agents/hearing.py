@@ -9,6 +9,7 @@ from collections.abc import Awaitable
 import aiohttp
 
 from agents.answer import Answer
+from agents.beat import BEAT
 from agents.contract import AgentFailure
 from agents.patience import Patience
 from agents.retries import PASSING, Failed, read_retry_after
@@ -39,6 +40,19 @@ class Hearing:
             self.first_words = await self.more()
         if self.first_words:
             self._patience.spoke()
+
+    async def let_speak(self) -> None:
+        """Listen again at the next beat: what the model says until then waits in the kernel, and is read at once."""
+        assert self._response is not None
+        connection = self._response.connection
+        protocol = connection.protocol if connection is not None else None
+        if protocol is None:
+            return  # All of it has come.
+        protocol.pause_reading()
+        try:
+            await BEAT.wait()
+        finally:
+            protocol.resume_reading()
 
     async def more(self) -> str:
         """What the model says next; "" where that was not a word. Raises AgentFailure."""

@@ -19,7 +19,7 @@ import orjson
 
 from agents import connections
 from agents.answer import Answer
-from agents.contract import PACE, AgentFailure, End, Event, Request, Text, Usage
+from agents.contract import AgentFailure, End, Event, Request, Text, Usage
 from agents.hearing import Hearing
 from agents.patience import Patience, Timeouts
 from agents.prompts import told_characters
@@ -83,8 +83,7 @@ class RemoteAgent(ABC):
             if text := hearing.first_words:
                 yield Text(text)
                 while answer.finish_reason is None:
-                    # What comes meanwhile is read at once: waking for each token costs more than reading it.
-                    await asyncio.sleep(PACE)
+                    await hearing.let_speak()
                     if text := await hearing.more():
                         yield Text(text)
             calls = answer.calls
