@@ -42,17 +42,21 @@ class Hearing:
             self._patience.spoke()
 
     async def let_speak(self) -> None:
-        """Listen again at the next beat: what the model says until then waits in the kernel, and is read at once."""
+        """Listen again at the next beat: what the model says until then waits in the kernel, and is read at once.
+
+        It is the transport that pauses: aiohttp's own pausing leaves its parser where it was.
+        """
         assert self._response is not None
         connection = self._response.connection
-        protocol = connection.protocol if connection is not None else None
-        if protocol is None:
+        transport = connection.transport if connection is not None else None
+        if transport is None or transport.is_closing():
             return  # All of it has come.
-        protocol.pause_reading()
+        transport.pause_reading()
         try:
             await BEAT.wait()
         finally:
-            protocol.resume_reading()
+            if not transport.is_closing():
+                transport.resume_reading()
 
     async def more(self) -> str:
         """What the model says next; "" where that was not a word. Raises AgentFailure."""

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from functools import cache
 
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, NotSupportedError, ProgrammingError, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 from django.db.models import BooleanField, FloatField, IntegerField, Max, QuerySet
 from django.db.models.expressions import RawSQL
 
@@ -46,7 +46,7 @@ def after_migrate(*, using: str, **kwargs: object) -> None:
             with transaction.atomic(using), connections[using].cursor() as cursor:
                 for statement in _ADD:
                     cursor.execute(statement)
-        except (ProgrammingError, NotSupportedError) as error:
+        except DatabaseError as error:
             reason = str(error).partition("\n")[0]
             logger.warning("vectors are compared in Python: pgvector is installed, but %s", reason)
             return

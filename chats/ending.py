@@ -38,7 +38,11 @@ _CLOSE = Update(
     finished_at=Given("now"),
 )
 _CLOSED = Select(
-    lambda: Reply.objects.for_tenant(Given("tenant_id")).filter(id=Given("reply_id")).select_related("question")
+    lambda: (
+        Reply.objects.for_tenant(Given("tenant_id"))
+        .filter(id=Given("reply_id"), epoch=Given("epoch"))
+        .select_related("question")
+    )
 )
 _FORGET_CHECKPOINTS = Delete(lambda: Checkpoint.objects.filter(reply_id=Given("reply_id")))
 
@@ -86,8 +90,8 @@ def end_reply(
     A second call with the same epoch (the first one's answer was lost) finds it done and answers the same.
     """
     chat = _LOCK_CHAT.first(tenant_id=tenant_id, chat_id=chat_id)
-    named = {"tenant_id": tenant_id, "reply_id": reply_id}
-    if chat is None or not _CLOSE.run(**named, epoch=epoch, state=str(outcome.state), now=timezone.now()):
+    named = {"tenant_id": tenant_id, "reply_id": reply_id, "epoch": epoch}
+    if chat is None or not _CLOSE.run(**named, state=str(outcome.state), now=timezone.now()):
         return _ended_before(chat, Reply.objects.for_tenant(tenant_id).filter(id=reply_id, epoch=epoch), process_id)
     reply = _CLOSED.first(**named)
     assert reply is not None

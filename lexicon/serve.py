@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import ctypes
 import gc
 import os
@@ -108,10 +109,9 @@ def _give_memory_back() -> None:
     It also raises its threshold with each long text that is freed, up to 32 MiB (mallopt(3)). With replies of 20 MB a
     process held 600 to 850 MB; now it is 330 to 460 (`make faults`, F7). Other C libraries have no such call.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    for number, value in _MALLOC.values():
-        if mallopt is not None:
-            mallopt(number, value)
+    with contextlib.suppress(OSError, AttributeError):
+        for number, value in _MALLOC.values():
+            ctypes.CDLL(None).mallopt(number, value)
 
 
 def _bound_silence(sock: socket.socket, seconds: float) -> None:

@@ -1,7 +1,7 @@
 """How is a statement that runs with every message compiled only once?
 
 Django builds a query and compiles it to SQL anew each time it is asked: of the processor time of a message with its
-reply, two thirds went there (docs/benchmarks.md). What is said here is a queryset all the same, with `Given("name")`
+reply, that was more than all else together. What is said here is a queryset all the same, with `Given("name")`
 where a value comes later; its SQL is kept, and the rows become what the queryset says: objects with what they
 select, or tuples.
 """
@@ -23,7 +23,7 @@ from django.db.models.query import (
     ValuesListIterable,
     get_related_populators,
 )
-from django.db.transaction import TransactionManagementError
+from django.db.transaction import TransactionManagementError, mark_for_rollback_on_error
 from django.utils.functional import cached_property
 
 T = TypeVar("T")
@@ -33,7 +33,10 @@ Reader = Callable[[Sequence[Any]], Any]
 
 
 class Given(Expression):
-    """A value that is given when the statement runs: text, a number, a truth, a UUID or a moment, never None."""
+    """A value that is given when the statement runs: text, a number, a truth, a UUID or a moment.
+
+    Never None, which SQL does not compare by `=`, and no number that its column could not hold.
+    """
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -53,7 +56,7 @@ class Compiled(NamedTuple):
     read: Reader | None = None
 
     def execute(self, cursor: Any, given: dict[str, Any]) -> None:
-        """Run it. Raises KeyError where a value is missing."""
+        """Run it. Raises KeyError where a value is missing, and TypeError where it is None."""
         cursor.execute(self.sql, [_stored(given[p.name]) if isinstance(p, Given) else p for p in self.parameters])
 
 
@@ -153,7 +156,7 @@ class Insert:
     def run(self, row: models.Model) -> None:
         """Store it; the number it is given is not asked for. Raises IntegrityError, as saving it does."""
         values = [field.get_db_prep_save(field.pre_save(row, add=True), connection) for field in self._fields]
-        with connection.cursor() as cursor:
+        with mark_for_rollback_on_error(using=connection.alias), connection.cursor() as cursor:
             cursor.execute(self._sql.get(connection.vendor) or self._compile(row), values)
         row._state.adding, row._state.db = False, connection.alias
 
@@ -170,13 +173,15 @@ class Insert:
 
 
 def _run(statement: Compiled, given: dict[str, Any]) -> int:
-    with connection.cursor() as cursor:
+    with mark_for_rollback_on_error(using=connection.alias), connection.cursor() as cursor:
         statement.execute(cursor, given)
         return cursor.rowcount
 
 
 def _stored(value: Any) -> Any:
     """The value as the database's driver takes it, as its field would prepare it."""
+    if value is None:
+        raise TypeError("None is no value of a statement")
     if isinstance(value, uuid.UUID):
         return value if connection.features.has_native_uuid_field else value.hex
     if isinstance(value, datetime):
@@ -201,7 +206,7 @@ def _reader(queryset: QuerySet[Any, Any], compiler: Any) -> Reader:
         return lambda row: tuple(converted(row))
     if shape is FlatValuesListIterable:
         return lambda row: converted(row)[0]
-    if shape is not ModelIterable or compiler.annotation_col_map:
+    if shape is not ModelIterable or compiler.annotation_col_map or queryset._prefetch_related_lookups:  # type: ignore[attr-defined]
         raise NotImplementedError("only objects as they are stored, and values_list")
 
     model = compiler.klass_info["model"]

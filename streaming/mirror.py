@@ -28,17 +28,29 @@ ENDED_KEPT = 30_000
 #: Seconds between two tries while Redis is away.
 AGAIN_SECONDS = 0.5
 
-# Appends what the list does not have yet, so a second call after a lost answer changes nothing; refuses
-# (0) where pieces before these are missing, because Redis came back empty. Then it wakes the readers, where anybody
-# but the owner listens.
+# Of each text: appends what its list does not have yet, so a second call after a lost answer changes nothing; refuses
+# (0) where pieces before these are missing, because Redis came back empty. Then it wakes the readers, where anybody but
+# the owner listens (who listens only just lost his subscription: then others hear at their next look). What it is given
+# of a text are six values, and the pieces.
 _PUSH = """
-local length, index = redis.call('LLEN', KEYS[1]), tonumber(ARGV[1])
-if length < index then return 0 end
-for place = 6 + length - index, #ARGV do redis.call('RPUSH', KEYS[1], ARGV[place]) end
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
-if redis.call('PUBSUB', 'NUMSUB', ARGV[3])[2] > tonumber(ARGV[5]) then redis.call('PUBLISH', ARGV[3], ARGV[4]) end
-return 1
+local answers, at = {}, 1
+for number, list in ipairs(KEYS) do
+    local index, count, kept = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), ARGV[at + 2]
+    local channel, wake, listens = ARGV[at + 3], ARGV[at + 4], tonumber(ARGV[at + 5])
+    local length, first = redis.call('LLEN', list), at + 6
+    at = first + count
+    answers[number] = 0
+    if length >= index then
+        for place = first + length - index, at - 1 do redis.call('RPUSH', list, ARGV[place]) end
+        redis.call('PEXPIRE', list, kept)
+        if redis.call('PUBSUB', 'NUMSUB', channel)[2] > listens then redis.call('PUBLISH', channel, wake) end
+        answers[number] = 1
+    end
+end
+return answers
 """
+#: Most texts in one call: Redis does nothing else meanwhile.
+MOST_TEXTS = 50
 
 
 def key(reply_id: uuid.UUID, epoch: int) -> str:
@@ -80,7 +92,9 @@ class Mirror:
             self._more.clear()
             try:
                 while self._behind and self._may_speak():
-                    await self._push(list(self._behind.values()))
+                    lives = list(self._behind.values())
+                    for start in range(0, len(lives), MOST_TEXTS):
+                        await self._push(lives[start : start + MOST_TEXTS])
                     # What all replies say meanwhile goes together.
                     await asyncio.sleep(PACE)
             except AWAY:
@@ -93,24 +107,22 @@ class Mirror:
         if not self._script:
             self._script = await self._redis.script_load(_PUSH)
         counts = [len(live.pieces) for live in lives]
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for live in lives:
-                pipeline.evalsha(self._script, 1, key(live.reply_id, live.epoch), *self._arguments(live))
-            answers = await pipeline.execute(raise_on_error=False)
+        keys = [key(live.reply_id, live.epoch) for live in lives]
+        told = [value for live, count in zip(lives, counts, strict=True) for value in self._told(live, count)]
+        try:
+            answers: list[int] = await self._redis.evalsha(self._script, len(keys), *keys, *told)  # type: ignore[misc]
+        except NoScriptError:
+            self._script = ""
+            return
         for live, count, answer in zip(lives, counts, answers, strict=True):
-            if isinstance(answer, NoScriptError):
-                self._script = ""
-            elif isinstance(answer, Exception):
-                raise answer
-            elif answer == 0:
-                live.mirrored = 0
-            else:
-                live.mirrored = count
-                if len(live.pieces) == count and self._behind.get(live.reply_id) is live:
-                    del self._behind[live.reply_id]
+            live.mirrored = count if answer else 0
+            if answer and len(live.pieces) == count and self._behind.get(live.reply_id) is live:
+                del self._behind[live.reply_id]
 
-    def _arguments(self, live: LiveText) -> list[Any]:
+    def _told(self, live: LiveText, count: int) -> list[Any]:
+        """What the script is told of a text, up to its piece number `count`."""
         channel = f"{self._layer.prefix}__group__{group(live.chat_id)}"
         wake = self._layer.serialize(message(self._process_id, live.chat_id, News.SAID))
         kept = ENDED_KEPT if live.closed else OPEN_KEPT
-        return [live.mirrored, kept, channel, wake, int(self._listens(live.chat_id)), *live.pieces[live.mirrored :]]
+        pieces = live.pieces[live.mirrored : count]
+        return [live.mirrored, len(pieces), kept, channel, wake, int(self._listens(live.chat_id)), *pieces]

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import secrets
+import uuid
+from functools import cache
 from typing import Any
 
 from django.conf import settings
@@ -85,8 +87,14 @@ def _served() -> tuple[Tenant, ApiKey]:
     for key in keys.order_by("created_at", "id")[:1]:
         if key.is_live:
             return key.tenant, key
-    logger.warning("there is no page: CHAT_PAGE_TENANT names no active tenant with a live tenant key")
+    _say_why_there_is_none(settings.CHAT_PAGE_TENANT)
     raise Http404
+
+
+@cache
+def _say_why_there_is_none(tenant_id: uuid.UUID) -> None:
+    """In the log, once."""
+    logger.warning("there is no page: CHAT_PAGE_TENANT names no active tenant with a live tenant key")
 
 
 def _remembered(cookie: str) -> tuple[str, str]:

@@ -1,7 +1,8 @@
-"""When does what the model said become a piece?
+"""When does what an agent said become a piece?
 
-The first words at once, then whatever came together in 20 ms: eight tokens in a frame are five
-times the throughput of one (measured), and no reader sees the difference.
+The first words at once, then whatever came together in PACE seconds: eight tokens in a frame are five times the
+throughput of one (measured), and no reader sees the difference. A model's words come together already
+(agents/beat.py), and go on in the same turn of the loop; the built-in agent gives its own one by one.
 """
 
 from __future__ import annotations
@@ -44,16 +45,16 @@ class Pump:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, text: str) -> None:
-        """The model said this."""
+        """The agent said this."""
         self._gathered.append(text)
-        if self._timer is None:
+        if self._timer is None and self._failure is None:
             if self._loop.time() >= self._next:
                 self._flush()
             else:
                 self._timer = self._loop.call_at(self._next, self._flush)
 
     def complete(self) -> None:
-        """The model says nothing more: `run` pushes the rest, which does not wait, and returns."""
+        """The agent says nothing more: `run` pushes the rest, which does not wait, and returns."""
         self._complete = True
         self._called.set()
 
@@ -63,7 +64,7 @@ class Pump:
             while True:
                 await self._called.wait()
                 self._called.clear()
-                if not self._may_push():
+                if self._gathered and not self._may_push():
                     await self._regain()
                 self._flush()
                 if self._failure is not None:
@@ -71,13 +72,17 @@ class Pump:
                 if self._complete and not self._gathered:
                     return
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
+            self._drop_timer()
 
-    def _flush(self) -> None:
+    def _drop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _flush(self) -> None:
+        self._drop_timer()
+        if self._failure is not None or not self._gathered:
+            return
         if not self._may_push():
             self._called.set()
             return

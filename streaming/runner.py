@@ -140,7 +140,12 @@ class Runner:
             pumping.cancel()
             raise
         finally:
-            await asyncio.wait([pumping])
+            try:
+                await asyncio.wait([pumping])
+            except asyncio.CancelledError:
+                # What waits for the lease is not said any more.
+                pumping.cancel()
+                raise
 
     def _may_push(self) -> bool:
         return self._lease.holds() and self._lease.lapses == self._lapses

@@ -110,9 +110,14 @@ class Wakes:
     async def _follow_wanted(self) -> None:
         wanted = self._wanted()
         for chat_id in self._groups - wanted:
-            async with asyncio.timeout(CALL_SECONDS):
-                await self._layer.group_discard(group(chat_id), self._channel)
+            # From here on nobody counts on it; where it fails, it is left once more.
             self._groups.discard(chat_id)
+            try:
+                async with asyncio.timeout(CALL_SECONDS):
+                    await self._layer.group_discard(group(chat_id), self._channel)
+            except AWAY:
+                self._groups.add(chat_id)
+                raise
         new = wanted - self._groups
         for chat_id in new:
             async with asyncio.timeout(CALL_SECONDS):

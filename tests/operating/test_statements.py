@@ -96,11 +96,18 @@ def test_a_value_that_is_missing_is_no_null(chat: Chat) -> None:
         Select(lambda: Chat.objects.all_tenants().filter(id=Given("id"))).first()
 
 
+def test_none_is_no_value(chat: Chat) -> None:
+    with pytest.raises(TypeError, match="None"):
+        Select(lambda: Chat.objects.all_tenants().filter(deleted_at=Given("moment"))).first(moment=None)
+
+
 def test_shapes_it_can_not_read_are_refused(chat: Chat) -> None:
     with pytest.raises(NotImplementedError):
         Select(lambda: Chat.objects.all_tenants().values("id")).all()
     with pytest.raises(NotImplementedError):
         Select(lambda: Chat.objects.all_tenants().annotate(twice=F("last_sequence") * 2)).all()
+    with pytest.raises(NotImplementedError):
+        Select(lambda: Chat.objects.all_tenants().prefetch_related("messages")).all()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -167,3 +174,9 @@ def test_a_row_that_may_not_be_is_an_integrity_error(chat: Chat) -> None:
     Insert(Message).run(message(chat, 1))
     with pytest.raises(IntegrityError), transaction.atomic():
         Insert(Message).run(message(chat, 1))
+    with transaction.atomic():
+        with pytest.raises(IntegrityError):
+            Insert(Message).run(message(chat, 1))
+        # As after saving: nothing of this transaction may be committed.
+        assert connection.needs_rollback
+        connection.set_rollback(True)

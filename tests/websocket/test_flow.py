@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 import pytest
 
+from agents.contract import PACE
 from chats.following import Position
 from lexicon.errors import CHAT_DELETED, ApiError
 from streaming.feed import ChatFeed
@@ -185,6 +186,53 @@ async def test_what_can_not_be_regained_is_never_pushed() -> None:
     with pytest.raises(LookupError):
         await pump.run()
     assert pushed.pieces == []
+
+
+async def test_a_text_that_is_complete_waits_for_nothing_where_nothing_is_left() -> None:
+    async def regain() -> None:
+        raise LookupError
+
+    may = [True]
+    pushed = Pushed()
+    pump = Pump(pushed, may_push=lambda: may[0], regain=regain)
+    pump.add("a")
+    may[0] = False
+    pump.complete()
+    await finish(asyncio.create_task(pump.run()))
+    assert pushed.pieces == ["a"]
+
+
+async def test_what_can_not_be_pushed_by_the_timer_ends_the_pump_and_all_that_follows() -> None:
+    pieces = []
+
+    def push(piece: str) -> None:
+        pieces.append(piece)
+        if len(pieces) == 2:
+            raise LookupError(piece)
+
+    pump = Pump(push)
+    pump.add("a")
+    pump.add("b")
+    with pytest.raises(LookupError):
+        async with asyncio.timeout(SOON):
+            await pump.run()
+    pump.add("c")
+    pump.complete()
+    assert pieces == ["a", "b"]
+
+
+async def test_a_pump_that_is_cancelled_pushes_no_more() -> None:
+    pushed = Pushed()
+    pump = Pump(pushed)
+    pumping = asyncio.create_task(pump.run())
+    pump.add("a")
+    pump.add("b")
+    await asyncio.sleep(0)
+    pumping.cancel()
+    await asyncio.wait([pumping])
+    # Twice as long as what waits would have waited.
+    await asyncio.sleep(2 * PACE)
+    assert pushed.pieces == ["a"]
 
 
 async def test_what_waits_is_pushed_although_nothing_follows() -> None:
