@@ -21,7 +21,11 @@ from benchmarks import running
 from benchmarks.processes import cpu_seconds, resident_bytes
 
 PACE = "40"
-QUESTION = "Hello, how long does shipping take, what does it cost, and can I return a pair of shoes?"
+#: In turn: who asks the same again and again is handed to a person.
+QUESTIONS = (
+    "Hello, how long does shipping take, what does it cost, and can I return a pair of shoes?",
+    "Which ways are there to pay, and how do I change my address?",
+)
 
 
 @dataclass
@@ -48,8 +52,8 @@ class Figures:
 async def talk(address: str, headers: dict[str, str], rounds: int, figures: Figures) -> None:
     """One socket: ask, read the reply, ask again."""
     async with websockets.connect(address, additional_headers=headers, compression=None, proxy=None) as socket:
-        for _ in range(rounds):
-            await socket.send(json.dumps({"content": QUESTION}))
+        for number in range(rounds):
+            await socket.send(json.dumps({"content": QUESTIONS[number % len(QUESTIONS)]}))
             asked = time.perf_counter()
             first = True
             while True:
@@ -64,13 +68,20 @@ async def talk(address: str, headers: dict[str, str], rounds: int, figures: Figu
                         figures.tokens += 1
                     case "message_stream_ended":
                         break
+                    case "chat_status_changed" | "error":
+                        raise RuntimeError(f"no reply will come: {event}")
 
 
-async def measure(pid: int, addresses: list[str], headers: dict[str, str], rounds: int) -> Figures:
-    """All the sockets at once."""
+async def measure(
+    pid: int, addresses: list[str], headers: dict[str, str], rounds: int, *, at_once: bool = True
+) -> Figures:
+    """All the sockets at once, or one after the other."""
     figures = Figures()
     before, started = cpu_seconds(pid), time.perf_counter()
-    await asyncio.gather(*(talk(address, headers, rounds, figures) for address in addresses))
+    together = len(addresses) if at_once else 1
+    for first in range(0, len(addresses), together):
+        talking = (talk(address, headers, rounds, figures) for address in addresses[first : first + together])
+        await asyncio.gather(*talking)
     figures.wall, figures.cpu = time.perf_counter() - started, cpu_seconds(pid) - before
     return figures
 
@@ -118,7 +129,7 @@ def lexicon(chats: int, rounds: int) -> None:
             )
         addresses = [f"{server.ws}/ws/chat?user_id=bench&chat_id={chat}" for chat in ids]
         empty = stored_bytes(folder / "bench.sqlite3")
-        asyncio.run(measure(pid, addresses[:1], headers, 20)).report("Lexicon, one chat")
+        asyncio.run(measure(pid, addresses[-10:], headers, 2, at_once=False)).report("Lexicon, one chat at a time")
         asyncio.run(measure(pid, addresses[:chats], headers, rounds)).report(f"Lexicon, {chats} chats at once")
         stored = (stored_bytes(folder / "bench.sqlite3") - empty) / (20 + chats * rounds)
         print(f"Lexicon: {stored / 1024:.1f} KiB of database a question with its reply")
