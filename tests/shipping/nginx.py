@@ -72,14 +72,15 @@ class Nginx:
     def ws(self) -> str:
         return f"ws://127.0.0.1:{self.port}"
 
-    def lines(self, mark: str) -> list[str]:
-        """The lines of the access log that hold `mark`, once there is one: they are written after the answer."""
+    def lines(self, mark: str, *, least: int = 1) -> list[str]:
+        """The lines of the access log that hold `mark`, once there are so many: they are written after the answer."""
         until = time.monotonic() + 15
         while time.monotonic() < until:
-            if found := [line for line in self.access_log.read_text().splitlines() if mark in line]:
+            found = [line for line in self.access_log.read_text().splitlines() if mark in line]
+            if len(found) >= least:
                 return found
             time.sleep(0.02)
-        raise AssertionError(f"{mark} is not in the access log")
+        raise AssertionError(f"{mark} is not in the access log {least} times")
 
 
 @contextmanager
