@@ -112,26 +112,28 @@ def model_server(folder: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def live_server_uvicorn(pristine: str, model_server: str, folder: Path) -> Iterator[Server]:
-    yield from _serve("uvicorn", model_server, folder)
+    yield from served(folder / "uvicorn.log", model_server)
 
 
 @pytest.fixture(scope="session")
 def live_server_daphne(pristine: str, model_server: str, folder: Path) -> Iterator[Server]:
-    yield from _serve("daphne", model_server, folder)
+    yield from served(folder / "daphne.log", model_server, kind="daphne")
 
 
-def _serve(kind: str, model_server: str, folder: Path) -> Iterator[Server]:
-    server = Server(
-        database_url=database_url(str(settings.DATABASES["default"]["NAME"])),
-        log=folder / f"{kind}.log",
-        kind=kind,
-        OPENAI_BASE_URL=model_server,
-        OPENAI_API_KEY="key-of-the-tests",
+def served(
+    log: Path, model_server: str, *, kind: str = "uvicorn", key: str = "key-of-the-tests", **env: str
+) -> Iterator[Server]:
+    """A process on the tests' own database that asks the scripted model, on either wire, under this key."""
+    given = {
+        "OPENAI_BASE_URL": model_server,
+        "OPENAI_API_KEY": key,
+        "ANTHROPIC_BASE_URL": model_server.removesuffix("/v1"),
+        "ANTHROPIC_API_KEY": key,
         # What fails on purpose fails at once; tests/websocket/test_models.py is about trying again.
-        MODEL_RETRIES="0",
-        ANTHROPIC_BASE_URL=model_server.removesuffix("/v1"),
-        ANTHROPIC_API_KEY="key-of-the-tests",
-    )
+        "MODEL_RETRIES": "0",
+        **env,
+    }
+    server = Server(database_url=database_url(str(settings.DATABASES["default"]["NAME"])), log=log, kind=kind, **given)
     try:
         yield server.start()
     finally:
@@ -141,23 +143,16 @@ def _serve(kind: str, model_server: str, folder: Path) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def impatient(pristine: str, model_server: str, folder: Path) -> Iterator[Server]:
     """A process that waits for a second or two, asks once more, and has nobody to stand in."""
-    server = Server(
-        database_url=database_url(str(settings.DATABASES["default"]["NAME"])),
-        log=folder / "impatient.log",
-        OPENAI_BASE_URL=model_server,
-        OPENAI_API_KEY=KEY,
-        ANTHROPIC_BASE_URL=model_server.removesuffix("/v1"),
-        ANTHROPIC_API_KEY=KEY,
+    yield from served(
+        folder / "impatient.log",
+        model_server,
+        key=KEY,
         MODEL_FIRST_TOKEN_SECONDS="1.5",
         MODEL_GAP_SECONDS="1",
         MODEL_TOTAL_SECONDS="3",
         MODEL_RETRIES="1",
         OUTBOUND_ALLOW="127.0.0.1",
     )
-    try:
-        yield server.start()
-    finally:
-        server.close()
 
 
 @pytest.fixture

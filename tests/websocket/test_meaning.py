@@ -9,13 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.conf import settings
 
 from agents import knowledge
 from agents.models import Article, PassageVector
 from lexicon.database import in_thread
 from tests.client import eventually
-from tests.conftest import database_url
+from tests.conftest import served
 from tests.servers import Server
 from tests.websocket.conftest import NewTenant
 
@@ -23,17 +22,7 @@ from tests.websocket.conftest import NewTenant
 @pytest.fixture(scope="module")
 def server(pristine: str, model_server: str, folder: Path) -> Iterator[Server]:
     """A process of its own, on the database of all."""
-    own = Server(
-        database_url=database_url(str(settings.DATABASES["default"]["NAME"])),
-        log=folder / "meaning.log",
-        OPENAI_BASE_URL=model_server,
-        OPENAI_API_KEY="key-of-the-tests",
-        EMBEDDING_MODEL="openai:meaning",
-    )
-    try:
-        yield own.start()
-    finally:
-        own.close()
+    yield from served(folder / "meaning.log", model_server, EMBEDDING_MODEL="openai:meaning")
 
 
 async def test_a_question_is_answered_by_what_it_means(new_tenant: NewTenant) -> None:
