@@ -7,33 +7,31 @@ reader of a reply sees the difference.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from agents.contract import PACE
 
 
 class Beat:
-    """A moment that all who wait for it share; it comes PACE seconds after the first of them began to wait."""
+    """A moment that all who listen for it share; it comes PACE seconds after the first of them began to."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiting: list[asyncio.Future[None]] = []
+        self._listeners: list[Callable[[], None]] = []
 
-    async def wait(self) -> None:
-        """Wait for the next one. Who is cancelled meanwhile disturbs nobody."""
+    def call(self, listener: Callable[[], None]) -> None:
+        """Call `listener`, which raises nothing, at the next one."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
-            self._loop, self._waiting = loop, []
-        if not self._waiting:
+            self._loop, self._listeners = loop, []
+        if not self._listeners:
             loop.call_later(PACE, self._come)
-        own = loop.create_future()
-        self._waiting.append(own)
-        await own
+        self._listeners.append(listener)
 
     def _come(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for own in waiting:
-            if not own.done():
-                own.set_result(None)
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            listener()
 
 
 #: That of the event loop that runs.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable
+from functools import partial
 
 import aiohttp
 
@@ -41,7 +42,7 @@ class Hearing:
         if self.first_words:
             self._patience.spoke()
 
-    async def let_speak(self) -> None:
+    def let_speak(self) -> None:
         """Listen again at the next beat: what the model says until then waits in the kernel, and is read at once.
 
         It is the transport that pauses: aiohttp's own pausing leaves its parser where it was.
@@ -52,11 +53,7 @@ class Hearing:
         if transport is None or transport.is_closing():
             return  # All of it has come.
         transport.pause_reading()
-        try:
-            await BEAT.wait()
-        finally:
-            if not transport.is_closing():
-                transport.resume_reading()
+        BEAT.call(partial(_resume, transport))
 
     async def more(self) -> str:
         """What the model says next; "" where that was not a word. Raises AgentFailure."""
@@ -94,6 +91,11 @@ class Hearing:
         self._patience.rest()
         if self._response is not None:
             self._response.close()
+
+
+def _resume(transport: asyncio.Transport) -> None:
+    if not transport.is_closing():
+        transport.resume_reading()
 
 
 def _check_answer(response: aiohttp.ClientResponse) -> None:

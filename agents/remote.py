@@ -83,7 +83,7 @@ class RemoteAgent(ABC):
             if text := hearing.first_words:
                 yield Text(text)
                 while answer.finish_reason is None:
-                    await hearing.let_speak()
+                    hearing.let_speak()
                     if text := await hearing.more():
                         yield Text(text)
             calls = answer.calls

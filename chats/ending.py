@@ -15,6 +15,7 @@ from agents.contract import Usage
 from chats import wake
 from chats.appending import append
 from chats.deletion import do_remove
+from chats.following import standing_with
 from chats.models import Chat, Checkpoint, Message, Reply
 from chats.queue import claim_next, drop_queued, running
 from chats.statuses import change_status, fit_reason
@@ -27,8 +28,14 @@ logger = logging.getLogger(__name__)
 
 NOTHING_USED = Usage(0, 0)
 
-_LOCK_CHAT = Select(
-    lambda: Chat.objects.for_tenant(Given("tenant_id")).filter(id=Given("chat_id")).select_for_update(no_key=True)
+#: What a try's own reply never changes, and the chat, locked, as it is once nobody else holds its lock.
+_LOCKED: Select[Reply] = Select(
+    lambda: (
+        Reply.objects.for_tenant(Given("tenant_id"))
+        .filter(id=Given("reply_id"))
+        .select_related("chat", "question__user")
+        .select_for_update(no_key=True, of=("chat",))
+    )
 )
 _CLOSE = Update(
     lambda: Reply.objects.for_tenant(Given("tenant_id")).filter(
@@ -36,13 +43,6 @@ _CLOSE = Update(
     ),
     state=Given("state"),
     finished_at=Given("now"),
-)
-_CLOSED = Select(
-    lambda: (
-        Reply.objects.for_tenant(Given("tenant_id"))
-        .filter(id=Given("reply_id"), epoch=Given("epoch"))
-        .select_related("question")
-    )
 )
 _FORGET_CHECKPOINTS = Delete(lambda: Checkpoint.objects.filter(reply_id=Given("reply_id")))
 
@@ -89,18 +89,22 @@ def end_reply(
 
     A second call with the same epoch (the first one's answer was lost) finds it done and answers the same.
     """
-    chat = _LOCK_CHAT.first(tenant_id=tenant_id, chat_id=chat_id)
-    named = {"tenant_id": tenant_id, "reply_id": reply_id, "epoch": epoch}
-    if chat is None or not _CLOSE.run(**named, state=str(outcome.state), now=timezone.now()):
+    reply = _LOCKED.first(tenant_id=tenant_id, reply_id=reply_id)
+    if reply is None:
+        # Its chat is gone.
+        return Ended(stands=True)
+    chat = reply.chat
+    closed = _CLOSE.run(
+        tenant_id=tenant_id, reply_id=reply_id, epoch=epoch, state=str(outcome.state), now=timezone.now()
+    )
+    if not closed:
         return _ended_before(chat, Reply.objects.for_tenant(tenant_id).filter(id=reply_id, epoch=epoch), process_id)
-    reply = _CLOSED.first(**named)
-    assert reply is not None
 
     if reply.reserved:
         credits.settle(tenant_id=tenant_id, reply_id=reply.id, cost=outcome.cost)
     transaction.on_commit(partial(_tell, reply, outcome))
-    wake.after_commit(chat.id)
     if chat.deleted_at is not None:
+        wake.after_commit(chat.id)
         do_remove(chat)
         return Ended(stands=True)
 
@@ -109,7 +113,7 @@ def end_reply(
         tenant_id=tenant_id,
         chat=chat,
         role=Message.Role.ASSISTANT,
-        user_id=reply.question.user_id,
+        user=reply.question.user,
         content=outcome.content,
         metadata=outcome.metadata,
         reply_to=reply.question,
@@ -127,6 +131,7 @@ def end_reply(
     elif process_id is not None:
         next_reply = claim_next(chat, process_id)
     tell(chat, said=message, escalated=reason if changes else None)
+    wake.after_commit(chat.id, standing=standing_with(chat, message, None) if next_reply is None else None)
     return Ended(stands=True, status=chat.status, next_reply=next_reply)
 
 
@@ -154,9 +159,7 @@ def _tell(reply: Reply, outcome: Outcome) -> None:
     )
 
 
-def _ended_before(chat: Chat | None, replies: Any, process_id: uuid.UUID | None) -> Ended:
-    if chat is None:
-        return Ended(stands=True)
+def _ended_before(chat: Chat, replies: Any, process_id: uuid.UUID | None) -> Ended:
     if not replies.exclude(state__in=Reply.OPEN).exists():
         return Ended(stands=False)
     # Whether those who follow the chat were woken then is not known either.

@@ -32,7 +32,7 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A chat at one moment: all of it comes from one statement, but for the messages, which never change."""
+    """A chat at one moment: read by one statement, but for the messages, which never change, or under its lock."""
 
     tenant_id: uuid.UUID
     status: str
@@ -47,6 +47,29 @@ class Standing:
     def is_behind(self) -> bool:
         """Whether more messages follow than were read."""
         return bool(self.messages) and self.messages[-1].sequence < self.last_sequence
+
+    def follows(self, sequence: int | None) -> bool:
+        """Whether its messages are all that came after that of this sequence."""
+        return bool(self.messages) and self.messages[0].sequence - 1 == sequence
+
+
+def standing_with(chat: Chat, message: Message, reply: Reply | None) -> Standing:
+    """Where the chat stands with its new message and the reply that runs, if any. Reads message.user.
+
+    The chat's lock is held until all of it is committed, and `chat` is as it is then.
+    """
+    running = None
+    if reply is not None:
+        running = Running(reply.id, reply.epoch, reply.owner_id, message.id, message.user.external_id)
+    return Standing(
+        chat.tenant_id,
+        chat.status,
+        chat.status_count,
+        chat.recent_statuses,
+        chat.last_sequence,
+        running,
+        [message],
+    )
 
 
 def read_standing(*, chat_id: uuid.UUID, after: int | None) -> Standing | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from django.conf import settings
 
@@ -18,16 +20,32 @@ from lexicon.statements import Given, Select
 #: Messages of a chat that are looked at, newest first.
 LATEST = 60
 
+logger = logging.getLogger(__name__)
+
 _REPLY = Select(
     lambda: (
         Reply.objects.for_tenant(Given("tenant_id")).filter(id=Given("reply_id")).select_related("question", "tenant")
     )
 )
-_LATEST = Select(
+_LATEST: Select[Any] = Select(
     lambda: (
-        Message.objects.for_tenant(Given("tenant_id")).filter(chat_id=Given("chat_id")).order_by("-sequence")[:LATEST]
+        Message.objects.for_tenant(Given("tenant_id"))
+        .filter(chat_id=Given("chat_id"))
+        .order_by("-sequence")
+        .values_list("id", "sequence", "role", "content", "metadata", "reply_to_id")[:LATEST]
     )
 )
+
+
+class Earlier(NamedTuple):
+    """What counts of a message that was said before."""
+
+    id: uuid.UUID
+    sequence: int
+    role: str
+    content: str
+    metadata: dict[str, Any]
+    reply_to_id: uuid.UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +65,26 @@ class Prepared:
 def prepare(*, tenant_id: uuid.UUID, reply_id: uuid.UUID) -> Prepared | None:
     """What the reply answers; None where it is gone."""
     reply = _REPLY.first(tenant_id=tenant_id, reply_id=reply_id)
-    if reply is None:
+    return None if reply is None else _prepared(reply)
+
+
+def prepare_begun(reply: Reply | None) -> Prepared | None:
+    """What a reply answers whose question was stored just now; None where it does not run, or that can not be told.
+
+    The question is stored: nothing that fails here is its sender's business. Who writes the reply asks once more.
+    """
+    if reply is None or reply.state != Reply.State.RUNNING:
         return None
+    try:
+        return _prepared(reply)
+    except Exception as failure:
+        logger.info("reply %s is prepared once more: %s", reply.id, type(failure).__name__)
+        return None
+
+
+def _prepared(reply: Reply) -> Prepared:
     tenant = reply.tenant
+    tenant_id = tenant.id
     latest = read_latest(reply.question)
     history = _turns(reply.question, latest)
     question = reply.question.content
@@ -77,12 +112,13 @@ def prepare(*, tenant_id: uuid.UUID, reply_id: uuid.UUID) -> Prepared | None:
     )
 
 
-def read_latest(question: Message) -> list[Message]:
+def read_latest(question: Message) -> list[Earlier]:
     """The latest messages of the question's chat, oldest first."""
-    return _LATEST.all(tenant_id=question.tenant_id, chat_id=question.chat_id)[::-1]
+    rows = _LATEST.all(tenant_id=question.tenant_id, chat_id=question.chat_id)
+    return [Earlier(*row) for row in reversed(rows)]
 
 
-def count_unanswered(latest: list[Message]) -> int:
+def count_unanswered(latest: list[Earlier]) -> int:
     """How many of the latest replies held no answer or failed, back to one that did neither.
 
     A person's reply ends the count, and so does one that handed the chat to a person: that is settled.
@@ -98,7 +134,7 @@ def count_unanswered(latest: list[Message]) -> int:
     return count
 
 
-def _turns(question: Message, latest: list[Message]) -> tuple[Turn, ...]:
+def _turns(question: Message, latest: list[Earlier]) -> tuple[Turn, ...]:
     """What was asked before the question, each with its answer. Empty replies are left out.
 
     A message sent while a reply streams is numbered before that reply, so sequence alone would not

@@ -12,6 +12,7 @@ from django.utils import timezone
 from chats import wake
 from chats.appending import append
 from chats.chats import open_chat
+from chats.following import standing_with
 from chats.models import Chat, Message, Reply
 from chats.statuses import change_status
 from chats.telling import tell
@@ -130,12 +131,14 @@ def post_message(
     append(chat, message, **changes)
     reply = None
     if answered:
-        reply = Reply(tenant_id=tenant.id, chat=chat, question=message, reserved=reserved, created_at=now)
+        reply = Reply(tenant=tenant, chat=chat, question=message, reserved=reserved, created_at=now)
         if process_id is not None and not states:
             reply.state, reply.owner_id, reply.tries, reply.started_at = Reply.State.RUNNING, process_id, 1, now
         _INSERT_REPLY.run(reply)
     tell(chat, said=message)
-    wake.after_commit(chat.id)
+    begun = reply if reply is not None and reply.state == Reply.State.RUNNING else None
+    # Which reply runs where others are open, only a reading tells.
+    wake.after_commit(chat.id, standing=None if states else standing_with(chat, message, begun))
     return Posted(message, reply)
 
 

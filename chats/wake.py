@@ -1,7 +1,8 @@
 """Who is told, once it is committed, that something in a chat changed?
 
-A wake-up says which chat, never what: whoever is woken reads the database. The engine's process
-listens; in a command nobody does, and the engine finds what changed at its next look.
+A wake-up says which chat. Whoever is woken reads the database, unless he stands right before what was committed and
+is told where the chat stands since. The engine's process listens; in a command nobody does, and the engine finds what
+changed at its next look.
 """
 
 from __future__ import annotations
@@ -9,10 +10,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from django.db import transaction
 
-Listener = Callable[[uuid.UUID, bool], None]
+if TYPE_CHECKING:
+    from chats.following import Standing
+
+Listener = Callable[[uuid.UUID, bool, "Standing | None"], None]
 
 _listeners: list[Listener] = []
 
@@ -20,7 +25,8 @@ _listeners: list[Listener] = []
 def listen(listener: Listener) -> None:
     """Call `listener` with the id of each chat that changes, in whatever thread changed it.
 
-    Its second argument says whether the running reply's owner was asked for something.
+    Its second argument says whether the running reply's owner was asked for something; its third is where the chat
+    stands since, with what is new, where that is known.
     """
     _listeners.append(listener)
 
@@ -30,11 +36,14 @@ def stop_listening(listener: Listener) -> None:
     _listeners.remove(listener)
 
 
-def after_commit(chat_id: uuid.UUID, *, owner_asked: bool = False) -> None:
-    """Wake whoever follows this chat when the transaction is committed."""
-    transaction.on_commit(partial(_wake, chat_id, owner_asked))
+def after_commit(chat_id: uuid.UUID, *, owner_asked: bool = False, standing: Standing | None = None) -> None:
+    """Wake whoever follows this chat when the transaction is committed.
+
+    `standing` is what a reading of it would find then; only who holds the chat's lock to the end can know.
+    """
+    transaction.on_commit(partial(_wake, chat_id, owner_asked, standing))
 
 
-def _wake(chat_id: uuid.UUID, owner_asked: bool) -> None:
+def _wake(chat_id: uuid.UUID, owner_asked: bool, standing: Standing | None) -> None:
     for listener in tuple(_listeners):
-        listener(chat_id, owner_asked)
+        listener(chat_id, owner_asked, standing)

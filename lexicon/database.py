@@ -11,13 +11,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import ParamSpec, TypeVar
 
 from django.db import InterfaceError, OperationalError, connections
 
 from lexicon.errors import SERVICE_UNAVAILABLE, ApiError, unavailable
+from lexicon.thread_pool import ThreadPool
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,7 +31,7 @@ RETRY_SECONDS = 0.5
 
 #: When the database last answered, on the monotonic clock.
 _answered_at = 0.0
-_pool = ThreadPoolExecutor(THREADS, thread_name_prefix="database")
+_pool = ThreadPool(THREADS, "database")
 
 
 async def in_thread(unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -42,9 +42,7 @@ async def in_thread(unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
     asked = time.monotonic()
     # What the caller's lines are about, those of the thread are about, too.
     about = copy_context()
-    return await asyncio.get_running_loop().run_in_executor(
-        _pool, lambda: about.run(lambda: _run(asked, unit, *args, **kwargs))
-    )
+    return await _pool.run(lambda: about.run(lambda: _run(asked, unit, *args, **kwargs)))
 
 
 async def in_thread_until_answered(unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from django.db import connection, models
+from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.db.models import sql
 from django.db.models.expressions import Expression
 from django.db.models.query import (
@@ -55,9 +55,11 @@ class Compiled(NamedTuple):
     parameters: tuple[Any, ...]
     read: Reader | None = None
 
-    def execute(self, cursor: Any, given: dict[str, Any]) -> None:
+    def execute(self, database: Any, cursor: Any, given: dict[str, Any]) -> None:
         """Run it. Raises KeyError where a value is missing, and TypeError where it is None."""
-        cursor.execute(self.sql, [_stored(given[p.name]) if isinstance(p, Given) else p for p in self.parameters])
+        cursor.execute(
+            self.sql, [_stored(given[p.name], database) if isinstance(p, Given) else p for p in self.parameters]
+        )
 
 
 class _Statement:
@@ -67,13 +69,13 @@ class _Statement:
         self._build = build
         self._compiled: dict[str, Compiled] = {}
 
-    def _statement(self) -> Compiled:
-        compiled = self._compiled.get(connection.vendor)
+    def _statement(self, database: Any) -> Compiled:
+        compiled = self._compiled.get(database.vendor)
         if compiled is None:
-            compiled = self._compiled[connection.vendor] = self._compile()
+            compiled = self._compiled[database.vendor] = self._compile(database)
         return compiled
 
-    def _compile(self) -> Compiled:
+    def _compile(self, database: Any) -> Compiled:
         raise NotImplementedError
 
 
@@ -85,32 +87,34 @@ class Select(_Statement, Generic[T]):
 
     def all(self, **given: Any) -> list[T]:
         """Every row."""
-        statement = self._statement()
+        database = connections[DEFAULT_DB_ALIAS]
+        statement = self._statement(database)
         assert statement.read is not None
-        with connection.cursor() as cursor:
-            statement.execute(cursor, given)
+        with database.cursor() as cursor:
+            statement.execute(database, cursor, given)
             return [statement.read(row) for row in cursor.fetchall()]
 
     def first(self, **given: Any) -> T | None:
         """The first row, or None. Whoever asks for it says in the queryset which one that is."""
-        statement = self._statement()
+        database = connections[DEFAULT_DB_ALIAS]
+        statement = self._statement(database)
         assert statement.read is not None
-        with connection.cursor() as cursor:
-            statement.execute(cursor, given)
+        with database.cursor() as cursor:
+            statement.execute(database, cursor, given)
             row = cursor.fetchone()
         return None if row is None else statement.read(row)
 
-    def _statement(self) -> Compiled:
-        if self._locks and connection.get_autocommit():
+    def _statement(self, database: Any) -> Compiled:
+        if self._locks and database.get_autocommit():
             raise TransactionManagementError("select_for_update needs a transaction")
-        return super()._statement()
+        return super()._statement(database)
 
     _locks = False
 
-    def _compile(self) -> Compiled:
+    def _compile(self, database: Any) -> Compiled:
         queryset = self._build()
-        self._locks = queryset.query.select_for_update and connection.features.has_select_for_update
-        compiler = queryset.query.get_compiler(connection=connection)
+        self._locks = queryset.query.select_for_update and database.features.has_select_for_update
+        compiler = queryset.query.get_compiler(connection=database)
         text, parameters = compiler.as_sql()
         return Compiled(text, tuple(parameters), _reader(queryset, compiler))
 
@@ -124,12 +128,12 @@ class Update(_Statement):
 
     def run(self, **given: Any) -> int:
         """How many rows were changed."""
-        return _run(self._statement(), given)
+        return _run(self, given)
 
-    def _compile(self) -> Compiled:
+    def _compile(self, database: Any) -> Compiled:
         query = self._build().query.chain(sql.UpdateQuery)
         query.add_update_values(self._values)
-        text, parameters = query.get_compiler(connection=connection).as_sql()
+        text, parameters = query.get_compiler(connection=database).as_sql()
         return Compiled(text, tuple(parameters))
 
 
@@ -138,11 +142,11 @@ class Delete(_Statement):
 
     def run(self, **given: Any) -> int:
         """How many rows went."""
-        return _run(self._statement(), given)
+        return _run(self, given)
 
-    def _compile(self) -> Compiled:
+    def _compile(self, database: Any) -> Compiled:
         query = self._build().query.chain(sql.DeleteQuery)
-        text, parameters = query.get_compiler(connection=connection).as_sql()
+        text, parameters = query.get_compiler(connection=database).as_sql()
         return Compiled(text, tuple(parameters))
 
 
@@ -155,37 +159,40 @@ class Insert:
 
     def run(self, row: models.Model) -> None:
         """Store it; the number it is given is not asked for. Raises IntegrityError, as saving it does."""
-        values = [field.get_db_prep_save(field.pre_save(row, add=True), connection) for field in self._fields]
-        with mark_for_rollback_on_error(using=connection.alias), connection.cursor() as cursor:
-            cursor.execute(self._sql.get(connection.vendor) or self._compile(row), values)
-        row._state.adding, row._state.db = False, connection.alias
+        database = connections[DEFAULT_DB_ALIAS]
+        values = [field.get_db_prep_save(field.pre_save(row, add=True), database) for field in self._fields]
+        with mark_for_rollback_on_error(using=DEFAULT_DB_ALIAS), database.cursor() as cursor:
+            cursor.execute(self._sql.get(database.vendor) or self._compile(row, database), values)
+        row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
 
     @cached_property
     def _fields(self) -> list[models.Field[Any, Any]]:
         return [field for field in self._model._meta.concrete_fields if not isinstance(field, models.AutoField)]
 
-    def _compile(self, row: models.Model) -> str:
+    def _compile(self, row: models.Model, database: Any) -> str:
         query = sql.InsertQuery(self._model)
         query.insert_values(self._fields, [row])
-        [(text, _)] = query.get_compiler(connection=connection).as_sql()
-        self._sql[connection.vendor] = text
+        [(text, _)] = query.get_compiler(connection=database).as_sql()
+        self._sql[database.vendor] = text
         return text
 
 
-def _run(statement: Compiled, given: dict[str, Any]) -> int:
-    with mark_for_rollback_on_error(using=connection.alias), connection.cursor() as cursor:
-        statement.execute(cursor, given)
+def _run(change: Update | Delete, given: dict[str, Any]) -> int:
+    # Resolved once: whatever is asked of `django.db.connection` looks for the thread's connection anew.
+    database: Any = connections[DEFAULT_DB_ALIAS]
+    with mark_for_rollback_on_error(using=DEFAULT_DB_ALIAS), database.cursor() as cursor:
+        change._statement(database).execute(database, cursor, given)
         return cursor.rowcount
 
 
-def _stored(value: Any) -> Any:
+def _stored(value: Any, database: Any) -> Any:
     """The value as the database's driver takes it, as its field would prepare it."""
     if value is None:
         raise TypeError("None is no value of a statement")
     if isinstance(value, uuid.UUID):
-        return value if connection.features.has_native_uuid_field else value.hex
+        return value if database.features.has_native_uuid_field else value.hex
     if isinstance(value, datetime):
-        return connection.ops.adapt_datetimefield_value(value)
+        return database.ops.adapt_datetimefield_value(value)
     return value
 
 
@@ -198,7 +205,7 @@ def _reader(queryset: QuerySet[Any, Any], compiler: Any) -> Reader:
         values = list(row)
         for place, (convert, expression) in converters:
             for converter in convert:
-                values[place] = converter(values[place], expression, connection)
+                values[place] = converter(values[place], expression, compiler.connection)
         return values
 
     shape = queryset._iterable_class
@@ -213,11 +220,11 @@ def _reader(queryset: QuerySet[Any, Any], compiler: Any) -> Reader:
     places = compiler.klass_info["select_fields"]
     own = slice(places[0], places[-1] + 1)
     names = [selected[0].target.attname for selected in compiler.select[own]]
-    populators = get_related_populators(compiler.klass_info, compiler.select, connection.alias)  # type: ignore[call-arg]
+    populators = get_related_populators(compiler.klass_info, compiler.select, DEFAULT_DB_ALIAS)  # type: ignore[call-arg]
 
     def read(row: Sequence[Any]) -> Any:
         values = converted(row)
-        found = model.from_db(connection.alias, names, values[own])
+        found = model.from_db(DEFAULT_DB_ALIAS, names, values[own])
         for populator in populators:
             populator.populate(values, found)
         return found

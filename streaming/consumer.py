@@ -11,6 +11,7 @@ from typing import Any
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 
+from chats.history import Prepared, prepare_begun
 from chats.posting import Draft, Posted, post_message
 from chats.presence import Opened, do_close_connection, open_connection
 from chats.rating import rate_message
@@ -163,7 +164,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 )
                 self._follower.put(wire.message_rated(rated))
                 return
-            posted = await in_thread(self._post, opened, said)
+            posted, prepared = await in_thread(self._post, opened, said)
         except Exception as exception:
             problem = error_of(exception)
             if problem.kind in (AUTH_ERROR, INTERNAL_ERROR):
@@ -175,12 +176,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if posted.repeated:
             self._engine.hub.acknowledge(self._follower, posted.message)
         else:
-            self._engine.run(posted.reply)
+            self._engine.run(posted.reply, prepared)
 
-    def _post(self, opened: Opened, draft: Draft) -> Posted:
+    def _post(self, opened: Opened, draft: Draft) -> tuple[Posted, Prepared | None]:
         # Policy and key are read afresh: either may have changed since the socket was opened.
         key = open_live_key(opened.key.id)
-        return post_message(
+        posted = post_message(
             tenant=key.tenant,
             chat_id=opened.chat.id,
             user=opened.user,
@@ -188,6 +189,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             process_id=self._engine.claims_for,
             of_end_user=opened.by_token,
         )
+        return posted, prepare_begun(None if posted.repeated else posted.reply)
 
     async def _write(self) -> None:
         try:

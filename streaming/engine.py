@@ -20,6 +20,8 @@ from django.conf import settings
 from agents import embeddings, librarian
 from agents.catalog import close_all
 from chats import presence, takeover, wake
+from chats.following import Standing
+from chats.history import Prepared
 from chats.models import Reply
 from lexicon import metrics
 from lexicon.database import in_thread
@@ -154,8 +156,11 @@ class Engine:
         """Whether the database knows that this process lives."""
         return self._lease.holds()
 
-    def run(self, reply: Reply | None) -> None:
-        """Write this reply, if it runs and is this process's. Asked twice, it is written once."""
+    def run(self, reply: Reply | None, prepared: Prepared | None = None) -> None:
+        """Write this reply, if it runs and is this process's. Asked twice, it is written once.
+
+        `prepared` is what it answers, where that has been read.
+        """
         if reply is None or reply.state != Reply.State.RUNNING or reply.owner_id != self.process_id:
             return
         if reply.id in self._runners:
@@ -168,6 +173,7 @@ class Engine:
             live=live,
             said=self._said,
             claims_for=lambda: self.claims_for,
+            prepared=prepared,
         )
         self._runners[reply.id] = runner
         metrics.REPLIES_RUNNING.inc()
@@ -214,12 +220,12 @@ class Engine:
 
     # --- What happens elsewhere ---
 
-    def _changed(self, chat_id: uuid.UUID, owner_asked: bool) -> None:
+    def _changed(self, chat_id: uuid.UUID, owner_asked: bool, standing: Standing | None) -> None:
         """Something was committed, in whatever thread."""
-        self.loop.call_soon_threadsafe(self._take_note, chat_id, owner_asked)
+        self.loop.call_soon_threadsafe(self._take_note, chat_id, owner_asked, standing)
 
-    def _take_note(self, chat_id: uuid.UUID, owner_asked: bool) -> None:
-        self.hub.notify(chat_id)
+    def _take_note(self, chat_id: uuid.UUID, owner_asked: bool, standing: Standing | None) -> None:
+        self.hub.notify(chat_id, standing)
         if owner_asked:
             self._asked(chat_id)
         if self._cluster is not None:

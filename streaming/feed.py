@@ -3,7 +3,7 @@
 One feed for each chat that has a socket in this process. It reads the database when it is woken,
 never when it is idle, and the live text of the reply that runs; each event is encoded once and put
 to every follower. What a follower is sent depends on nothing but these two, so a lost or repeated
-wake-up changes no event, only its moment.
+wake-up changes no event, only its moment. A commit of this process may bring what a reading would find.
 """
 
 from __future__ import annotations
@@ -103,8 +103,14 @@ class ChatFeed:
         self._acknowledgements.append((follower, message))
         self.wake()
 
-    def wake(self) -> None:
-        """Something changed in the database."""
+    def wake(self, standing: Standing | None = None) -> None:
+        """Something changed in the database; `standing` is what was committed, where that is known."""
+        if standing is not None and self._task is None and self._cursor is not None:
+            if standing.follows(self._cursor):
+                self._take(standing)
+                return
+            if standing.last_sequence <= self._cursor:
+                return  # A reading, or what was committed later, told of it.
         self._stale = True
         if self._task is None:
             self._task = asyncio.create_task(self._work(), name=f"feed {self.chat_id}")
@@ -124,11 +130,20 @@ class ChatFeed:
                 standing = await in_thread_until_answered(read_standing, chat_id=self.chat_id, after=self._cursor)
                 self._apply(standing, joining)
         except Exception:
-            logger.exception("the feed of chat %s failed; its sockets are closed", self.chat_id)
-            self._joining = joining + self._joining
-            self._close_all(ApiError(INTERNAL_ERROR))
+            self._fail(joining)
         finally:
             self._task = None
+
+    def _take(self, standing: Standing) -> None:
+        try:
+            self._apply(standing, [])
+        except Exception:
+            self._fail([])
+
+    def _fail(self, joining: list[Joining]) -> None:
+        logger.exception("the feed of chat %s failed; its sockets are closed", self.chat_id)
+        self._joining = joining + self._joining
+        self._close_all(ApiError(INTERNAL_ERROR))
 
     def _apply(self, standing: Standing | None, joining: list[Joining]) -> None:
         if standing is None:

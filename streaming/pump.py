@@ -13,6 +13,10 @@ from collections.abc import Awaitable, Callable
 from agents.contract import PACE
 from streaming.live import cut
 
+#: So many seconds too early are early enough: a model's words come at a beat, which has its own small delays, and a
+#: timer for each of them would cost more than they do.
+_EARLY = PACE / 4
+
 
 async def _nothing() -> None:
     """Whoever may always push has nothing to wait for."""
@@ -48,7 +52,7 @@ class Pump:
         """The agent said this."""
         self._gathered.append(text)
         if self._timer is None and self._failure is None:
-            if self._loop.time() >= self._next:
+            if self._loop.time() >= self._next - _EARLY:
                 self._flush()
             else:
                 self._timer = self._loop.call_at(self._next, self._flush)

@@ -12,7 +12,7 @@ from agents import knowledge
 from agents.contract import AgentFailure
 from chats import takeover
 from chats.ending import Ended, Outcome, end_reply
-from chats.history import prepare
+from chats.history import Prepared, prepare
 from chats.models import Reply
 from lexicon import logs, metrics, tracing
 from lexicon.database import in_thread_until_answered
@@ -40,6 +40,7 @@ class Runner:
         live: LiveText,
         said: Callable[[LiveText], None],
         claims_for: Callable[[], uuid.UUID | None],
+        prepared: Prepared | None = None,
     ) -> None:
         self.reply = reply
         self.live = live
@@ -51,6 +52,7 @@ class Runner:
         self._said = said
         #: For whom the chat's next reply is claimed when this one has ended.
         self._claims_for = claims_for
+        self._prepared = prepared
         self._work: asyncio.Task[None] | None = None
         self._stopped = False
 
@@ -121,7 +123,9 @@ class Runner:
 
     async def _speak(self, speech: Speech) -> None:
         tenant_id = self.reply.tenant_id
-        prepared = await in_thread_until_answered(prepare, tenant_id=tenant_id, reply_id=self.reply.id)
+        prepared = self._prepared
+        if prepared is None:
+            prepared = await in_thread_until_answered(prepare, tenant_id=tenant_id, reply_id=self.reply.id)
         if prepared is None:
             raise Fenced
         if prepared.search:

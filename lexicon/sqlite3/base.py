@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from django.db import OperationalError
@@ -80,12 +80,27 @@ def line_of(name: str) -> Line:
         return _lines.setdefault(name, Line())
 
 
+@lru_cache(maxsize=512)
+def _with_question_marks(query: str) -> str:
+    return base.FORMAT_QMARK_REGEX.sub("?", query).replace("%%", "%")
+
+
+#: Longer ones are hardly asked twice.
+_REMEMBERED = 8192
+
+
 class Cursor(base.SQLiteCursorWrapper):
-    """A cursor whose single writes, outside of a transaction, wait in line, too."""
+    """A cursor whose single writes, outside of a transaction, wait in line, too, and that spells a query once."""
 
     def __init__(self, wrapper: DatabaseWrapper, connection: Any) -> None:
         super().__init__(connection)
         self._wrapper = wrapper
+
+    def convert_query(self, query: str, *, param_names: Any = None) -> str:
+        """A query of Django's as SQLite spells it."""
+        if param_names is None and len(query) <= _REMEMBERED:
+            return _with_question_marks(query)
+        return super().convert_query(query, param_names=param_names)
 
     def execute(self, query: str, params: Any = None) -> Any:
         """Run one statement."""

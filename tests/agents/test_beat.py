@@ -1,57 +1,63 @@
-"""All who wait for a beat wait for the same one, and nobody for another's sake."""
+"""All who listen for a beat are called at the same one, and nobody waits for another's sake."""
 
 from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from agents.beat import Beat
 from tests.client import SOON
 
 
-async def together(*waiting: asyncio.Task[None]) -> None:
+async def come(beat: Beat) -> None:
+    """Wait for the next one."""
+    came = asyncio.Event()
+    beat.call(came.set)
     async with asyncio.timeout(SOON):
-        await asyncio.gather(*waiting)
+        await came.wait()
 
 
-async def test_all_who_wait_are_woken_in_one_turn_of_the_loop() -> None:
-    beat, woken = Beat(), []
+async def test_all_who_listen_are_called_in_one_turn_of_the_loop() -> None:
+    beat, called = Beat(), []
 
-    async def listen(name: int) -> None:
-        await beat.wait()
-        woken.append(name)
+    def listen(name: int) -> None:
+        called.append(name)
         if name == 1:
-            asyncio.get_running_loop().call_soon(woken.append, "the next turn")
+            asyncio.get_running_loop().call_soon(called.append, "the next turn")
 
-    await together(*(asyncio.create_task(listen(name)) for name in (1, 2, 3)))
+    for name in (1, 2, 3):
+        beat.call(lambda name=name: listen(name))
+    await come(beat)
     await asyncio.sleep(0)
-    assert woken == [1, 2, 3, "the next turn"]
+    assert called == [1, 2, 3, "the next turn"]
 
 
-async def test_who_is_cancelled_wakes_nobody_and_is_missed_by_nobody() -> None:
-    beat = Beat()
-    one, other = asyncio.create_task(beat.wait()), asyncio.create_task(beat.wait())
-    await asyncio.sleep(0)
-    one.cancel()
-    await together(other)
-    with pytest.raises(asyncio.CancelledError):
-        await one
+async def test_who_listens_is_called_once() -> None:
+    beat, called = Beat(), []
+    beat.call(lambda: called.append("once"))
+    await come(beat)
+    await come(beat)
+    assert called == ["once"]
 
 
-async def test_there_is_another_beat_for_who_waits_again() -> None:
-    beat = Beat()
+async def test_who_listens_again_when_called_hears_the_next_one() -> None:
+    beat, called = Beat(), []
+
+    def listen() -> None:
+        called.append(len(called))
+        if len(called) < 3:
+            beat.call(listen)
+
+    listen()
     for _ in range(2):
-        await together(asyncio.create_task(beat.wait()))
+        await come(beat)
+    assert called == [0, 1, 2]
 
 
 def test_an_event_loop_that_ended_holds_up_none_that_follows() -> None:
     beat = Beat()
 
     async def leave() -> None:
-        task = asyncio.create_task(beat.wait())
-        await asyncio.sleep(0)
-        task.cancel()
+        beat.call(lambda: None)
 
     asyncio.run(leave())
-    asyncio.run(asyncio.wait_for(beat.wait(), SOON))
+    asyncio.run(come(beat))

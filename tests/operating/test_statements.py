@@ -119,7 +119,7 @@ def test_rows_are_locked_within_a_transaction_only(chat: Chat) -> None:
         with pytest.raises(TransactionManagementError):
             locked.first(id=chat.id)
     else:
-        assert "FOR" not in locked._statement().sql
+        assert "FOR" not in locked._statement(connection).sql
 
 
 def test_an_update_changes_what_it_names_and_counts(chat: Chat) -> None:

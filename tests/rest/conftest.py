@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
 
 from lexicon import database
+from lexicon.thread_pool import ThreadPool
 from tests.cast import Actor
 from tests.client import SOON
 from tests.rest.doors import Door, doors_of
@@ -72,7 +72,7 @@ async def inside(acme: Actor, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     from streaming import engine
 
     # Threads of its own, whose connections end with the test.
-    pool = ThreadPoolExecutor(4)
+    pool = ThreadPool(4, "inside")
     monkeypatch.setattr(database, "_pool", pool)
     running = engine.start()
     await running.beats(SOON)
@@ -83,4 +83,4 @@ async def inside(acme: Actor, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
             yield client
     finally:
         await running.stop()
-        await asyncio.to_thread(pool.shutdown)
+        await asyncio.to_thread(pool.close)

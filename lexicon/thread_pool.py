@@ -1,0 +1,161 @@
+"""In which thread does a short unit of blocking work run?
+
+In one and the same, as long as that gets on: threads that work at a time hand Python's lock to each other at every
+statement. A question with its reply took half as much processor time again with eight of them (`make bench
+ARGS="relay 20 1 10"`). Another one joins in where whoever works has been at one unit for SLOW seconds, so that a
+statement that takes long, or a network that does, holds up nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Any
+
+#: Longer than units take that only compute: a message is stored in a millisecond or two.
+SLOW = 0.005
+
+
+class _Unit:
+    """Something to do, and who waits for what it answers."""
+
+    __slots__ = ("call", "future")
+
+    def __init__(self, call: Callable[[], Any], future: asyncio.Future[Any]) -> None:
+        self.call = call
+        self.future = future
+
+    def run(self) -> None:
+        """Do it, unless nobody waits any more, and tell what it answered or raised."""
+        if self.future.cancelled():
+            return
+        answer, failure = None, None
+        try:
+            answer = self.call()
+        except BaseException as raised:
+            failure = raised
+        try:
+            self.future.get_loop().call_soon_threadsafe(_settle, self.future, answer, failure)
+        except RuntimeError:
+            pass  # Its event loop is closed: nobody waits.
+        finally:
+            # A failure holds this frame, which must not hold the failure.
+            del answer, failure
+
+
+def _settle(future: asyncio.Future[Any], answer: Any, failure: BaseException | None) -> None:
+    if future.done():
+        return
+    if failure is not None:
+        future.set_exception(failure)
+    else:
+        future.set_result(answer)
+
+
+class _Worker:
+    """A thread of the pool."""
+
+    def __init__(self, units: SimpleQueue[_Unit | None], name: str) -> None:
+        self._units = units
+        #: When it began what it is at, on the monotonic clock; None while it waits.
+        self.began: float | None = None
+        #: A word for each time it should join in; None for the end.
+        self.calls: SimpleQueue[bool | None] = SimpleQueue()
+        self.thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self.thread.start()
+
+    def join_in(self) -> None:
+        """Work until nothing is left to do."""
+        self.began = time.monotonic()
+        self.calls.put(True)
+
+    def _work(self) -> None:
+        while self.calls.get():
+            self._work_off()
+
+    def _work_off(self) -> None:
+        try:
+            while (unit := self._units.get_nowait()) is not None:
+                self.began = time.monotonic()
+                unit.run()
+                del unit
+        except Empty:
+            pass
+        self.began = None
+
+
+class _First(_Worker):
+    """The one that always works."""
+
+    def _work(self) -> None:
+        while (unit := self._units.get()) is not None:
+            self.began = time.monotonic()
+            unit.run()
+            self.began = None
+            # What it holds would live until the next one comes.
+            del unit
+
+
+class ThreadPool:
+    """At most `threads` of them, started when they are first needed. Its units begin in the order they came."""
+
+    def __init__(self, threads: int, name: str) -> None:
+        self._most = threads
+        self._name = name
+        self._units: SimpleQueue[_Unit | None] = SimpleQueue()
+        self._workers: list[_Worker] = []
+        #: The event loop that is about to look whether another one should join in.
+        self._looking: asyncio.AbstractEventLoop | None = None
+
+    async def run(self, call: Callable[[], Any]) -> Any:
+        """What `call` answers, run in a thread. Whoever is cancelled meanwhile does not stop it once it has begun."""
+        loop = asyncio.get_running_loop()
+        if not self._workers:
+            self._workers.append(_First(self._units, f"{self._name}_0"))
+        unit = _Unit(call, loop.create_future())
+        self._units.put(unit)
+        self._help_where_slow()
+        self._look_soon(loop)
+        return await unit.future
+
+    def close(self) -> None:
+        """End the threads, once each has done what it is at. What was not begun is not done."""
+        for worker in self._workers:
+            worker.calls.put(None)
+        for _ in self._workers:
+            self._units.put(None)
+        for worker in self._workers:
+            worker.thread.join()
+
+    def _help_where_slow(self) -> None:
+        """Have another one join in if all that work have been at it for long."""
+        first, *others = (worker.began for worker in self._workers)
+        if first is None:
+            return
+        working = [first, *(began for began in others if began is not None)]
+        if len(working) < self._most and time.monotonic() - max(working) >= SLOW:
+            self._idle_worker().join_in()
+
+    def _look_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Look whether the units that wait by then need help: whoever is at work now may turn out to be slow."""
+        # One that was closed meanwhile does not look.
+        if self._looking is not loop:
+            self._looking = loop
+            loop.call_later(SLOW, self._look, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._looking = None
+        if not self._units.empty():
+            self._help_where_slow()
+            self._look_soon(loop)
+
+    def _idle_worker(self) -> _Worker:
+        for worker in self._workers[1:]:
+            if worker.began is None:
+                return worker
+        worker = _Worker(self._units, f"{self._name}_{len(self._workers)}")
+        self._workers.append(worker)
+        return worker
