@@ -16,7 +16,7 @@ from django.utils import timezone
 from agents.contract import Policy, Request
 from chats.changes import change_chat
 from chats.chats import do_create_chat
-from chats.history import prepare
+from chats.history import prepare, prepare_begun
 from chats.models import Chat, Message, Reply, StaffPresence
 from chats.people import post_person_reply
 from chats.posting import Posted
@@ -233,3 +233,36 @@ def test_a_tenant_that_says_nothing_costs_no_look_at_who_is_there(post: Post) ->
     with CaptureQueriesContext(connection) as captured:
         request_of(posted)
     assert not any("staffpresence" in query["sql"] for query in captured.captured_queries)
+
+
+# --- Where the question is stored ---
+
+
+def test_a_reply_that_begins_is_prepared_as_who_writes_it_would(post: Post) -> None:
+    finish(post("q1"), "a1")
+    posted = post("q2")
+    assert posted.reply is not None
+    prepared = prepare_begun(posted.reply)
+    assert prepared is not None
+    assert prepared == prepare(tenant_id=posted.message.tenant_id, reply_id=posted.reply.id)
+
+
+def test_a_reply_that_waits_is_not_prepared(post: Post) -> None:
+    post("q1")
+    assert prepare_begun(post("q2").reply) is None
+    assert prepare_begun(None) is None
+
+
+def test_what_fails_after_the_question_was_stored_is_not_its_senders_business(
+    post: Post, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    posted = post("a secret")
+
+    def fail(*_: object) -> None:
+        raise LookupError("a secret")
+
+    monkeypatch.setattr("chats.history.read_latest", fail)
+    with caplog.at_level("INFO"):
+        assert prepare_begun(posted.reply) is None
+    assert "is prepared once more: LookupError" in caplog.text
+    assert "a secret" not in caplog.text

@@ -5,22 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import threading
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
 
 from agents.contract import PACE
-from chats.following import Position
+from chats.following import Position, Standing
+from chats.models import Message
 from lexicon.errors import CHAT_DELETED, ApiError
 from streaming.feed import ChatFeed
 from streaming.follower import MOST_FRAMES, MOST_WAITING, Follower, Token
 from streaming.hub import Hub
 from streaming.live import PIECE_BYTES, LiveText, cut
 from streaming.pump import Pump
+from tenants.models import EndUser
 
 SOON = 15.0
 
@@ -425,3 +429,126 @@ async def test_a_feed_that_fails_leaves_nobody_waiting(monkeypatch: pytest.Monke
     assert [json.loads(frame)["error_code"] for frame in wire.frames] == ["INTERNAL_ERROR"]
     assert wire.messages[-1]["code"] == 4500
     assert feed.is_idle
+
+
+class Reading:
+    """A chat in the database, as far as a feed reads it; it counts how often that is."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.standing = standing(0)
+        #: A reading that has begun goes on once it is set.
+        self.may_end = threading.Event()
+        self.may_end.set()
+
+    def __call__(self, *, after: int | None, **_: Any) -> Standing:
+        self.count += 1
+        found = self.standing
+        self.may_end.wait(SOON)
+        first = found.last_sequence if after is None else after
+        return replace(found, messages=[message(number + 1) for number in range(first, found.last_sequence)])
+
+
+def message(sequence: int) -> Message:
+    user = EndUser(external_id="alice")
+    return Message(chat_id=CHAT, role="user", user=user, content=str(sequence), sequence=sequence)
+
+
+def standing(sequence: int) -> Standing:
+    """Where the chat stands with its message of that sequence, which is new."""
+    return Standing(uuid.uuid4(), "active", 0, [], sequence, None, [message(sequence)] if sequence else [])
+
+
+@pytest.fixture
+def reading(monkeypatch: pytest.MonkeyPatch) -> Reading:
+    reading = Reading()
+    monkeypatch.setattr("streaming.feed.read_standing", reading)
+    return reading
+
+
+@asynccontextmanager
+async def followed(wire: Wire) -> AsyncIterator[ChatFeed]:
+    """A feed that the wire's socket follows, before any message."""
+    feed = ChatFeed(CHAT, lambda **reply: None)
+    async with writing(wire.follower):
+        async with asyncio.timeout(SOON):
+            await feed.join(wire.follower, [], status="active")
+            await idle(feed)
+        yield feed
+
+
+async def idle(feed: ChatFeed) -> None:
+    """Wait until it has read."""
+    while (task := feed._task) is not None:
+        await asyncio.wait([task])
+
+
+def contents(wire: Wire) -> list[str]:
+    return [json.loads(frame)["content"] for frame in wire.frames]
+
+
+async def sent(wire: Wire, count: int) -> list[str]:
+    async with asyncio.timeout(SOON):
+        while len(wire.frames) < count:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    return contents(wire)
+
+
+async def test_what_a_commit_brings_is_sent_without_a_reading(reading: Reading) -> None:
+    wire = Wire()
+    async with followed(wire) as feed:
+        before = reading.count
+        feed.wake(standing(1))
+        feed.wake(standing(2))
+        assert await sent(wire, 2) == ["1", "2"]
+        assert reading.count == before
+
+
+async def test_what_was_sent_before_is_not_sent_again(reading: Reading) -> None:
+    wire = Wire()
+    async with followed(wire) as feed:
+        reading.standing = standing(2)
+        feed.wake()
+        await idle(feed)
+        before = reading.count
+        # Commits are told of in any order.
+        feed.wake(standing(2))
+        feed.wake(standing(1))
+        feed.wake(standing(3))
+        assert await sent(wire, 3) == ["1", "2", "3"]
+        assert reading.count == before
+
+
+async def test_where_something_is_missing_before_it_all_is_read(reading: Reading) -> None:
+    wire = Wire()
+    async with followed(wire) as feed:
+        reading.standing = standing(2)
+        feed.wake(standing(2))
+        assert await sent(wire, 2) == ["1", "2"]
+
+
+async def test_what_a_commit_brings_during_a_reading_is_read(reading: Reading) -> None:
+    wire = Wire()
+    async with followed(wire) as feed:
+        reading.may_end.clear()
+        before = reading.count
+        feed.wake()
+        while reading.count == before:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        reading.standing = standing(1)
+        feed.wake(standing(1))
+        reading.may_end.set()
+        assert await sent(wire, 1) == ["1"]
+        await idle(feed)
+        assert reading.count == before + 2
+
+
+async def test_a_commit_that_can_not_be_told_closes_its_sockets(reading: Reading) -> None:
+    wire = Wire()
+    async with followed(wire) as feed:
+        feed.wake(replace(standing(1), messages=[Message(chat_id=CHAT, role="user", content="?", sequence=1)]))
+        async with asyncio.timeout(SOON):
+            while not wire.messages or wire.messages[-1]["type"] != "websocket.close":  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        assert [json.loads(frame)["error_code"] for frame in wire.frames] == ["INTERNAL_ERROR"]
+        assert feed.is_idle
