@@ -262,7 +262,7 @@ def test_what_fails_after_the_question_was_stored_is_not_its_senders_business(
         raise LookupError("a secret")
 
     monkeypatch.setattr("chats.history.read_latest", fail)
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="chats.history"):
         assert prepare_begun(posted.reply) is None
     assert "is prepared once more: LookupError" in caplog.text
     assert "a secret" not in caplog.text
