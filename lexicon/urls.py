@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.urls import path, re_path
@@ -37,6 +38,22 @@ def pooled(view: Callable[..., HttpResponse]) -> Any:
     return run
 
 
+def pooled_unless_deleting(view: Callable[..., HttpResponse]) -> Any:
+    """As `pooled`, but a DELETE has a thread of its own: it may wait for the owner of a running reply.
+
+    That one needs the pool to let go.
+    """
+    in_pool = pooled(view)
+
+    @csrf_exempt
+    async def run(request: HttpRequest, **parts: Any) -> HttpResponse:
+        if request.method == "DELETE":
+            return await sync_to_async(view)(request, **parts)
+        return await in_pool(request, **parts)
+
+    return run
+
+
 _CHATS = r"^api/v1/chats"
 _CONVERSATIONS = r"^api/v1/customer/conversations"
 
@@ -49,10 +66,11 @@ urlpatterns = [
         pooled(ChatViewSet.as_view({"patch": "rate"})),
     ),
     re_path(rf"{_CHATS}/(?P<chat_id>[^/]+)/tokens/?\Z", pooled(ChatViewSet.as_view({"post": "tokens"}))),
-    # Not pooled: a DELETE may wait for the owner of a running reply, which needs the pool to let go.
     re_path(
         rf"{_CHATS}/(?P<chat_id>[^/]+)/?\Z",
-        ChatViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),
+        pooled_unless_deleting(
+            ChatViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"})
+        ),
     ),
     re_path(rf"{_CONVERSATIONS}/?\Z", pooled(ConversationViewSet.as_view({"post": "create"}))),
     re_path(rf"{_CONVERSATIONS}/(?P<conversation_id>[^/]+)/messages/?\Z", conversation_messages),

@@ -27,6 +27,11 @@ class Watch:
         self.stale = True
         self._woken = asyncio.Event()
         self._position: Position | None = None
+        #: Until when the reader waits, on the event loop's clock; None while it does not. And what looks at the clock,
+        #: set anew only when it has: most waiting ends long before its time.
+        self._until: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_late = False
 
     def wake(self) -> None:
         """More was said."""
@@ -49,12 +54,30 @@ class Watch:
 
     async def wait(self, seconds: float) -> bool:
         """Wait until something happens; False where nothing did in time."""
+        loop = asyncio.get_running_loop()
+        self._until, self._is_late = loop.time() + seconds, False
+        if self._timer is None:
+            self._timer = loop.call_at(self._until, self._look_at_clock, loop)
         try:
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
-        except TimeoutError:
-            return False
-        return True
+            await self._woken.wait()
+        finally:
+            self._until = None
+        return not self._is_late
+
+    def rest(self) -> None:
+        """The reader waits no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look_at_clock(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        if self._until is None or self._woken.is_set():
+            return
+        if loop.time() < self._until:
+            self._timer = loop.call_at(self._until, self._look_at_clock, loop)
+        else:
+            self._is_late = True
+            self._woken.set()
 
 
 class Hub:
@@ -129,6 +152,7 @@ class Hub:
         try:
             yield watch
         finally:
+            watch.rest()
             watches = self._watches[chat_id]
             watches.discard(watch)
             if not watches:
