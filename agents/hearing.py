@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Awaitable
-from functools import partial
+from typing import Any
 
 import aiohttp
 
@@ -18,6 +19,8 @@ from agents.retries import PASSING, Failed, read_retry_after
 #: How long the rest of a finished reply may take, in seconds: its usage, and the end of the body, after which
 #: the connection can serve another reply. A server that keeps the body open delays a reply's end by so much.
 REST_SECONDS = 0.5
+#: So many bytes of an answer do not wait for the next beat.
+_MUCH = 64 * 1024
 #: What a wrong base URL often answers with status 200.
 _NOT_A_STREAM = ("text/html", "application/json")
 
@@ -31,11 +34,16 @@ class Hearing:
         self.first_words = ""
         self._patience = patience
         self._response: aiohttp.ClientResponse | None = None
+        #: That of its connection.
+        self._socket: Any = None
 
     async def begin(self, asking: Awaitable[aiohttp.ClientResponse]) -> None:
         """Ask, and read to the first words. Raises AgentFailure; a Failed one where asking again may help."""
         self._response = response = await self._patience.wait(asking)
         _check_answer(response)
+        # By itself aiohttp asks its parser and the connection to go on with each chunk that is taken out of the buffer.
+        # Now it does when the buffer is empty.
+        response.content._low_water = 1
         self._patience.watch(response.close)
         while self.answer.finish_reason is None and not self.first_words:
             self.first_words = await self.more()
@@ -43,17 +51,18 @@ class Hearing:
             self._patience.spoke()
 
     def let_speak(self) -> None:
-        """Listen again at the next beat: what the model says until then waits in the kernel, and is read at once.
-
-        It is the transport that pauses: aiohttp's own pausing leaves its parser where it was.
-        """
+        """Hear nothing until the next beat: what the model says until then waits in the kernel, and is read at once."""
         assert self._response is not None
         connection = self._response.connection
         transport = connection.transport if connection is not None else None
         if transport is None or transport.is_closing():
             return  # All of it has come.
-        transport.pause_reading()
-        BEAT.call(partial(_resume, transport))
+        self._socket = transport.get_extra_info("socket")
+        _wake_at(self._socket, _MUCH)
+        BEAT.call(self._listen)
+
+    def _listen(self) -> None:
+        _wake_at(self._socket, 1)
 
     async def more(self) -> str:
         """What the model says next; "" where that was not a word. Raises AgentFailure."""
@@ -93,9 +102,14 @@ class Hearing:
             self._response.close()
 
 
-def _resume(transport: asyncio.Transport) -> None:
-    if not transport.is_closing():
-        transport.resume_reading()
+def _wake_at(sock: Any, size: int) -> None:
+    """Have the event loop woken once so many bytes have come, or the end.
+
+    The kernel does it, for whom it is a number: a transport that pauses leaves epoll, and enters it again. Where there
+    is no such thing, it is woken as ever.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
 
 
 def _check_answer(response: aiohttp.ClientResponse) -> None:

@@ -47,7 +47,8 @@ class Follower:
         self._items: deque[Item] = deque()
         self._frames = 0
         self._waiting = 0
-        self._more = asyncio.Event()
+        #: What `write` waits for while nothing else does.
+        self._more: asyncio.Future[None] | None = None
         self._close: tuple[int, str] | None = None
 
     def put(self, item: Item) -> None:
@@ -63,7 +64,7 @@ class Follower:
         if (self._waiting > MOST_WAITING and len(self._items) > _FEW) or self._frames > MOST_FRAMES:
             self._items.clear()
             self.close(SERVICE_UNAVAILABLE.close or 1013, "SLOW_READER")
-        self._more.set()
+        self._wake()
 
     def refuse(self, problem: ApiError) -> None:
         """Tell the client why, and close the socket with the code of the error."""
@@ -74,10 +75,15 @@ class Follower:
         """Close the socket once all that waits is sent; nothing more is taken."""
         if self._close is None:
             self._close = (code, reason)
-            self._more.set()
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._more is not None and not self._more.done():
+            self._more.set_result(None)
 
     async def write(self) -> None:
         """Write events as they come, until the socket is closed from this side."""
+        loop = asyncio.get_running_loop()
         while True:
             while self._items:
                 item = self._items.popleft()
@@ -99,8 +105,8 @@ class Follower:
                 code, reason = self._close
                 await self._send({"type": "websocket.close", "code": code, "reason": reason})
                 return
-            self._more.clear()
-            await self._more.wait()
+            self._more = loop.create_future()
+            await self._more
 
     def _join(self, item: Token) -> str:
         """The frame of this token and of those that wait behind it and go on where it ends."""
