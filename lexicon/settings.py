@@ -169,6 +169,9 @@ else:
             # It bounds what the server's own timeouts do not: a server that never answers.
             "connection_class": ImpatientConnection,
         },
+        # What is asked for the sixth time on a connection is planned no more, and values are not written into its text.
+        "server_side_binding": True,
+        "prepare_threshold": 5,
         "connect_timeout": 5,
         "options": f"-c statement_timeout={STATEMENT_SECONDS * 1000:.0f} -c lock_timeout={STATEMENT_SECONDS * 400:.0f}"
         " -c idle_in_transaction_session_timeout=10000",

@@ -9,6 +9,7 @@ statement that takes long, or a network that does, holds up nobody else.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -22,28 +23,28 @@ SLOW = 0.005
 class _Unit:
     """Something to do, and who waits for what it answers."""
 
-    __slots__ = ("call", "future")
+    __slots__ = ("answer", "call", "failure", "future")
 
     def __init__(self, call: Callable[[], Any], future: asyncio.Future[Any]) -> None:
         self.call = call
         self.future = future
+        self.answer: Any = None
+        self.failure: BaseException | None = None
 
     def run(self) -> None:
-        """Do it, unless nobody waits any more, and tell what it answered or raised."""
+        """Do it, unless nobody waits any more."""
         if self.future.cancelled():
             return
-        answer, failure = None, None
         try:
-            answer = self.call()
-        except BaseException as raised:
-            failure = raised
-        try:
-            self.future.get_loop().call_soon_threadsafe(_settle, self.future, answer, failure)
-        except RuntimeError:
-            pass  # Its event loop is closed: nobody waits.
-        finally:
-            # A failure holds this frame, which must not hold the failure.
-            del answer, failure
+            self.answer = self.call()
+        except BaseException as failure:
+            self.failure = failure
+
+    def tell(self) -> None:
+        """Tell who waits what it answered or raised."""
+        # Where the event loop is closed, nobody waits.
+        with contextlib.suppress(RuntimeError):
+            self.future.get_loop().call_soon_threadsafe(_settle, self.future, self.answer, self.failure)
 
 
 def _settle(future: asyncio.Future[Any], answer: Any, failure: BaseException | None) -> None:
@@ -81,6 +82,8 @@ class _Worker:
             while (unit := self._units.get_nowait()) is not None:
                 self.began = time.monotonic()
                 unit.run()
+                unit.tell()
+                # What it holds would live until the next one comes.
                 del unit
         except Empty:
             pass
@@ -94,8 +97,9 @@ class _First(_Worker):
         while (unit := self._units.get()) is not None:
             self.began = time.monotonic()
             unit.run()
+            # Before anybody can come with the next one.
             self.began = None
-            # What it holds would live until the next one comes.
+            unit.tell()
             del unit
 
 

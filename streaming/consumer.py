@@ -11,7 +11,7 @@ from typing import Any
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from chats.history import Prepared, prepare_begun
+from chats.history import prepare_begun
 from chats.posting import Draft, Posted, post_message
 from chats.presence import Opened, do_close_connection, open_connection
 from chats.rating import rate_message
@@ -164,7 +164,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 )
                 self._follower.put(wire.message_rated(rated))
                 return
-            posted, prepared = await in_thread(self._post, opened, said)
+            posted = await in_thread(self._post, opened, said)
         except Exception as exception:
             problem = error_of(exception)
             if problem.kind in (AUTH_ERROR, INTERNAL_ERROR):
@@ -175,10 +175,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
             return
         if posted.repeated:
             self._engine.hub.acknowledge(self._follower, posted.message)
-        else:
-            self._engine.run(posted.reply, prepared)
 
-    def _post(self, opened: Opened, draft: Draft) -> tuple[Posted, Prepared | None]:
+    def _post(self, opened: Opened, draft: Draft) -> Posted:
         # Policy and key are read afresh: either may have changed since the socket was opened.
         key = open_live_key(opened.key.id)
         posted = post_message(
@@ -189,7 +187,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
             process_id=self._engine.claims_for,
             of_end_user=opened.by_token,
         )
-        return posted, prepare_begun(None if posted.repeated else posted.reply)
+        if not posted.repeated:
+            self._engine.run_soon(posted.reply, prepare_begun(posted.reply))
+        return posted
 
     async def _write(self) -> None:
         try:

@@ -126,7 +126,9 @@ class Engine:
 
     def _cut(self) -> None:
         for task in self._running.values():
-            task.cancel()
+            # Once: a second time would cut off the handing over.
+            if not task.cancelling():
+                task.cancel()
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """Run `work` beside everything else; the task is kept, and its failure logged."""
@@ -182,6 +184,14 @@ class Engine:
             self._cluster.review()
         if reply.stop_requested:
             runner.stop()
+
+    def run_soon(self, reply: Reply | None, prepared: Prepared | None = None) -> None:
+        """As `run`, from any thread: who posts a question calls it where the question was stored.
+
+        The client may be gone by then, and with it the task that waits for that thread; the reply is owed all the same.
+        """
+        if reply is not None:
+            self.loop.call_soon_threadsafe(self.run, reply, prepared)
 
     async def _run(self, runner: Runner) -> None:
         reply = runner.reply

@@ -16,7 +16,7 @@ from django.views.decorators.csrf import csrf_exempt
 from chats.chats import parse_id
 from chats.customer import conversation_history
 from chats.following import find_open_reply
-from chats.history import Prepared, prepare_begun
+from chats.history import prepare_begun
 from chats.idempotency import read_key
 from chats.models import Reply
 from chats.posting import Draft, Posted, post_message, read_draft
@@ -117,9 +117,7 @@ async def _post(request: HttpRequest, key: ApiKey, conversation_id: str) -> Stre
     # A repeat of the same key follows the reply in flight, or is told the stored one.
     draft = read_draft(read_object(request.body).get("message"), None, read_key(request.headers), name="message")
     own = engine()
-    posted, prepared = await in_thread(_save, key, conversation_id, draft, own)
-    if not posted.repeated:
-        own.run(posted.reply, prepared)
+    posted = await in_thread(_save, key, conversation_id, draft, own)
     response = _stream(_events(own, posted.reply), posted.reply)
     response["X-Message-Id"] = str(posted.message.id)
     return response
@@ -132,7 +130,7 @@ def _stream(events: AsyncGenerator[bytes, None], reply: Reply | None) -> Streami
     return StreamingHttpResponse(_paced(events), content_type="text/event-stream", headers=headers)
 
 
-def _save(key: ApiKey, conversation_id: str, draft: Draft, own: Engine) -> tuple[Posted, Prepared | None]:
+def _save(key: ApiKey, conversation_id: str, draft: Draft, own: Engine) -> Posted:
     posted = post_message(
         tenant=key.tenant,
         chat_id=conversation_id,
@@ -142,7 +140,9 @@ def _save(key: ApiKey, conversation_id: str, draft: Draft, own: Engine) -> tuple
         conversations_only=True,
         conflict=IDEMPOTENCY_CONFLICT,
     )
-    return posted, prepare_begun(None if posted.repeated else posted.reply)
+    if not posted.repeated:
+        own.run_soon(posted.reply, prepare_begun(posted.reply))
+    return posted
 
 
 async def _events(

@@ -18,6 +18,9 @@ from streaming.wakes import News, Wakes, group
 from tests.client import SOON
 from tests.cluster.conftest import OwnRedis
 
+#: Libraries leave a connection that they lost to the garbage, which may be looked through at any moment.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <StreamWriter:ResourceWarning")
+
 CHAT = uuid.uuid4()
 Heard = asyncio.Queue[tuple[uuid.UUID, News]]
 

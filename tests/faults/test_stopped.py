@@ -81,6 +81,16 @@ async def test_a_reply_that_takes_longer_is_handed_over_with_no_try_spent(acme: 
     assert (done.state, done.tries) == (Reply.State.DONE, 1)
 
 
+async def test_each_of_many_replies_is_handed_over(acme: Actor, new_server: NewServer) -> None:
+    server = await in_thread(new_server, DRAIN_SECONDS="0.5")
+    acme.base = server.http
+    question = script(say="One two", every_ms=60_000)
+    await asyncio.gather(*(begin(server, acme, message=question) for _ in range(40)))
+    assert await asyncio.to_thread(server.terminate) == 0
+    states = await in_thread(lambda: list(Reply.objects.for_tenant(acme.tenant_id).values_list("state", "tries")))
+    assert states == [("queued", 0)] * 40
+
+
 async def test_the_sse_response_of_a_reply_that_is_handed_over_ends_with_an_error(
     acme: Actor, new_server: NewServer
 ) -> None:

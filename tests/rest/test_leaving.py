@@ -1,0 +1,85 @@
+"""What a client that leaves is owed all the same. No server has a hand in it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import orjson
+import pytest
+
+from chats.models import Reply
+from lexicon.asgi import application
+from lexicon.database import in_thread
+from streaming import sse
+from streaming.engine import engine
+from tests.cast import Actor
+from tests.client import SOON, eventually
+from tests.servers import Server
+
+
+@pytest.fixture
+def server(live_server_uvicorn: Server) -> Server:
+    """Whichever."""
+    return live_server_uvicorn
+
+
+class Client:
+    """One who posts a question and leaves when told to."""
+
+    def __init__(self, actor: Actor, conversation_id: str, message: str) -> None:
+        self._body = orjson.dumps({"message": message})
+        self._scope = {
+            "type": "http",
+            "method": "POST",
+            "path": f"/api/v1/customer/conversations/{conversation_id}/messages",
+            "query_string": b"",
+            "headers": [
+                (b"authorization", f"Bearer {actor.customer_key}".encode()),
+                (b"content-type", b"application/json"),
+                (b"host", b"inside"),
+            ],
+        }
+        self._left = asyncio.Event()
+        self.task = asyncio.create_task(application(self._scope, self._receive, self._send))
+
+    async def _receive(self) -> dict[str, Any]:
+        if self._body:
+            body, self._body = self._body, b""
+            return {"type": "http.request", "body": body}
+        await self._left.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        """Nobody reads it."""
+
+    async def leave(self) -> None:
+        self._left.set()
+        async with asyncio.timeout(SOON):
+            await self.task
+
+
+@pytest.mark.usefixtures("inside")
+async def test_a_reply_is_written_though_its_client_left_while_the_question_was_stored(
+    acme: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored, may_go_on = threading.Event(), threading.Event()
+
+    def prepare_slowly(reply: Reply | None) -> None:
+        stored.set()
+        may_go_on.wait(SOON)
+
+    async def look_in_vain() -> None:
+        """The look-out would find the reply a second later."""
+
+    monkeypatch.setattr(sse, "prepare_begun", prepare_slowly)
+    monkeypatch.setattr(engine()._look_out, "mind_own", look_in_vain)
+    client = Client(acme, await in_thread(acme.new_conversation), "hello")
+    assert await asyncio.to_thread(stored.wait, SOON)
+    await client.leave()
+    may_go_on.set()
+
+    # It has no model, but an end.
+    replies = Reply.objects.for_tenant(acme.tenant_id).exclude(state__in=Reply.OPEN)
+    await eventually(lambda: in_thread(replies.exists), seconds=SOON)
