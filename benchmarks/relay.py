@@ -1,8 +1,10 @@
-"""What does relaying a model's tokens cost, beside others who do it? `make bench ARGS="relay [replies] [tokens] [ms]"`.
+"""What does relaying a model's tokens cost, beside others who do it?
 
-So many replies at once (20) of so many tokens (300), one each so many milliseconds (10) as models write them, through
-Lexicon with everything on and through servers that only relay, in turn, on one model. Every text that arrives is
-compared with what the model said.
+`make bench ARGS="relay [replies] [tokens] [milliseconds …]"`.
+
+So many replies at once (20) of so many tokens (300), one each so many milliseconds (10 as models write them, and 3 as
+fast ones do), through Lexicon with everything on and through servers that only relay, in turn, on one model. Every text
+that arrives is compared with what the model said.
 """
 
 from __future__ import annotations
@@ -115,23 +117,25 @@ async def ask_one_by_one(session: aiohttp.ClientSession, relays: list[Relay]) ->
                 relay.firsts.append(heard.first * 1000)
 
 
-async def measure(relays: list[Relay], replies: int, count: int, every_ms: int) -> None:
-    """Everything, of each relay in turn, so that what disturbs the machine disturbs all of them."""
+async def measure(relays: list[Relay], replies: int, count: int, paces: list[int]) -> None:
+    """Everything, of each relay in turn, so that what disturbs the machine disturbs all of them; print it."""
     # uvicorn closes a connection that was idle for five seconds; one that is reused at that moment fails.
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2)
     async with aiohttp.ClientSession(connector=connector) as session:
         own, *servers = relays
-        for number in range(1 + ROUNDS):
-            for relay in servers:
-                await ask_at_once(session, relay, replies, count, every_ms)
-                if number == 0:
-                    relay.tokens, relay.cpu, relay.wall = 0, 0.0, 0.0
+        for every_ms in paces:
+            for number in range(1 + ROUNDS):
+                for relay in servers:
+                    await ask_at_once(session, relay, replies, count, every_ms)
+                    if number == 0:
+                        relay.tokens, relay.cpu, relay.wall = 0, 0.0, 0.0
+            report(servers, replies, count, every_ms)
         await ask_one_by_one(session, [own, *servers])
+    report_firsts(own, servers)
 
 
-def report(relays: list[Relay], replies: int, count: int, every_ms: int) -> None:
-    """Print all of it."""
-    own, *servers = relays
+def report(servers: list[Relay], replies: int, count: int, every_ms: int) -> None:
+    """Print what the tokens cost."""
     print(f"relay: {replies} replies at once of {count} tokens, one each {every_ms} ms, {ROUNDS} rounds")
     for relay in servers:
         print(f"  {relay.name}: {relay.rate:,.0f} tokens a CPU-second ({relay.cpu:.2f} s in {relay.wall:.1f} s)")
@@ -139,6 +143,10 @@ def report(relays: list[Relay], replies: int, count: int, every_ms: int) -> None
     for other in (relay for relay in servers if relay not in ours):
         for relay in ours:
             print(f"  {relay.name}: {relay.rate / other.rate:.1f} times {other.name}")
+
+
+def report_firsts(own: Relay, servers: list[Relay]) -> None:
+    """Print how long the first token takes."""
     base = statistics.median(own.firsts)
     print(f"first token, one reply at a time, {FIRSTS} each; the model's own: {base:.1f} ms (median)")
     for relay in servers:
@@ -151,8 +159,6 @@ def report(relays: list[Relay], replies: int, count: int, every_ms: int) -> None
 def main(arguments: list[str]) -> None:
     """Print every figure of the relay."""
     numbers = [int(argument) for argument in arguments]
-    replies, count, every_ms = (numbers + [20, 300, 10][len(numbers) :])[:3]
+    replies, count, *paces = numbers + [20, 300, 10, 3][len(numbers) :]
     with ExitStack() as stack:
-        relays = start(stack)
-        asyncio.run(measure(relays, replies, count, every_ms))
-    report(relays, replies, count, every_ms)
+        asyncio.run(measure(start(stack), replies, count, paces))

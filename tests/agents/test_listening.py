@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 
 import pytest
+from aiohttp.client_proto import ResponseHandler
 
+from agents import hearing
 from agents.catalog import close_all
 from agents.contract import AgentFailure, End, Event, Request, Text
 from agents.openai_compatible import OpenAICompatibleAgent
@@ -95,6 +98,53 @@ async def test_all_that_came_before_a_cut_is_said(wire: Wire) -> None:
         with pytest.raises(AgentFailure) as failure:
             await anext(events)
         assert failure.value.reason == "connection"
+
+
+class BeatByHand:
+    """A beat that comes when the test says so."""
+
+    def __init__(self) -> None:
+        self.listeners: list[Callable[[], None]] = []
+
+    def call(self, listener: Callable[[], None]) -> None:
+        self.listeners.append(listener)
+
+    def come(self) -> None:
+        listeners, self.listeners = self.listeners, []
+        for listener in listeners:
+            listener()
+
+
+@pytest.mark.skipif(not hasattr(socket, "SO_RCVLOWAT"), reason="this system wakes for every token")
+async def test_what_comes_between_two_beats_wakes_nobody_and_is_read_at_once(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beat = BeatByHand()
+    monkeypatch.setattr(hearing, "BEAT", beat)
+    resumed: list[None] = []
+    resume = ResponseHandler.resume_reading
+
+    def count(self: ResponseHandler, *given: bool) -> None:
+        resumed.append(None)
+        resume(self, *given)
+
+    async with aclosing(agent(wire).reply(Request("?"))) as events:
+        assert await anext(events) == Text("first")
+        writer = await wire.asked_by()
+        listening = asyncio.create_task(anext(events))
+        while not beat.listeners:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        for number in range(16):
+            writer.write(said(f" {number}"))
+            await asyncio.sleep(0.001)
+        assert not listening.done()
+
+        monkeypatch.setattr(ResponseHandler, "resume_reading", count)
+        beat.come()
+        async with asyncio.timeout(SOON):
+            assert await listening == Text("".join(f" {number}" for number in range(16)))
+        # By itself aiohttp would go on with each of the chunks.
+        assert len(resumed) == 1
 
 
 async def test_the_next_reply_uses_the_same_connection(wire: Wire) -> None:
