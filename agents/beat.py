@@ -16,23 +16,21 @@ class Beat:
     """A moment that all who listen for it share; it comes PACE seconds after the first of them began to."""
 
     def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: dict[asyncio.AbstractEventLoop, list[Callable[[], None]]] = {}
 
     def call(self, listener: Callable[[], None]) -> None:
         """Call `listener`, which raises nothing, at the next one."""
         loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            self._loop, self._listeners = loop, []
-        if not self._listeners:
-            loop.call_later(PACE, self._come)
-        self._listeners.append(listener)
+        listeners = self._listeners.get(loop)
+        if listeners is None:
+            listeners = self._listeners[loop] = []
+            loop.call_later(PACE, self._come, loop)
+        listeners.append(listener)
 
-    def _come(self) -> None:
-        listeners, self._listeners = self._listeners, []
-        for listener in listeners:
+    def _come(self, loop: asyncio.AbstractEventLoop) -> None:
+        for listener in self._listeners.pop(loop):
             listener()
 
 
-#: That of the event loop that runs.
+#: That of this process; each event loop has its own moments.
 BEAT = Beat()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import sys
 from collections.abc import Awaitable
 from typing import Any
 
@@ -105,9 +106,12 @@ class Hearing:
 def _wake_at(sock: Any, size: int) -> None:
     """Have the event loop woken once so many bytes have come, or the end.
 
-    The kernel does it, for whom it is a number: a transport that pauses leaves epoll, and enters it again. Where there
-    is no such thing, it is woken as ever.
+    The kernel does it, for whom it is a number: a transport that pauses leaves epoll, and enters it again. Linux has it
+    since 4.18 (socket(7), SO_RCVLOWAT), and looks at what has come when the number changes; elsewhere the loop is woken
+    as ever.
     """
+    if sys.platform != "linux":
+        return
     with contextlib.suppress(OSError, AttributeError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
 

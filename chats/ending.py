@@ -79,7 +79,6 @@ class Ended:
 def end_reply(
     *,
     tenant_id: uuid.UUID,
-    chat_id: uuid.UUID,
     reply_id: uuid.UUID,
     epoch: int,
     outcome: Outcome,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import uuid
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -19,8 +18,6 @@ from lexicon.statements import Given, Select
 
 #: Messages of a chat that are looked at, newest first.
 LATEST = 60
-
-logger = logging.getLogger(__name__)
 
 _REPLY = Select(
     lambda: (
@@ -68,18 +65,11 @@ def prepare(*, tenant_id: uuid.UUID, reply_id: uuid.UUID) -> Prepared | None:
     return None if reply is None else _prepared(reply)
 
 
-def prepare_begun(reply: Reply | None) -> Prepared | None:
-    """What a reply answers whose question was stored just now; None where it does not run, or that can not be told.
-
-    The question is stored: nothing that fails here is its sender's business. Who writes the reply asks once more.
-    """
-    if reply is None or reply.state != Reply.State.RUNNING:
-        return None
-    try:
+def prepare_begun(reply: Reply) -> Prepared | None:
+    """As `prepare`, but what the reply's object has of its question and tenant is not read again."""
+    if Reply.question.is_cached(reply) and Reply.tenant.is_cached(reply):
         return _prepared(reply)
-    except Exception as failure:
-        logger.info("reply %s is prepared once more: %s", reply.id, type(failure).__name__)
-        return None
+    return prepare(tenant_id=reply.tenant_id, reply_id=reply.id)
 
 
 def _prepared(reply: Reply) -> Prepared:

@@ -160,7 +160,6 @@ def _end_for_the_dead(reply: Reply, state: str, process_id: uuid.UUID) -> Reply 
         metadata["escalated"] = True
     ended = end_reply(
         tenant_id=reply.tenant_id,
-        chat_id=reply.chat_id,
         reply_id=reply.id,
         epoch=reply.epoch,
         outcome=Outcome(state, content, metadata, cost, escalate=escalate, usage=Usage(0, cost)),

@@ -81,7 +81,7 @@ async def http(scope: Any, receive: Any, send: Any) -> None:
 
     path = scope["path"]
     # A DELETE may wait for long (lexicon/urls.py).
-    serve = _django.handle if path.startswith("/api/v1/") and scope["method"] != "DELETE" else _django
+    serve = _django.handle if path.startswith("/api/v1/") and scope["method"].upper() != "DELETE" else _django
     await serve(scope, bounded if path.startswith("/api/") else receive, send)
 
 

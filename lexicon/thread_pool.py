@@ -3,7 +3,7 @@
 In one and the same, as long as that gets on: threads that work at a time hand Python's lock to each other at every
 statement. A question with its reply took half as much processor time again with eight of them (`make bench
 ARGS="relay 20 1 10"`). Another one joins in where whoever works has been at one unit for SLOW seconds, so that a
-statement that takes long, or a network that does, holds up nobody else.
+statement that takes long holds up nobody else, and where units wait for LATE seconds before they are begun.
 """
 
 from __future__ import annotations
@@ -18,16 +18,19 @@ from typing import Any
 
 #: Longer than units take that only compute: a message is stored in a millisecond or two.
 SLOW = 0.005
+#: Longer than a burst of questions takes one thread.
+LATE = 0.05
 
 
 class _Unit:
     """Something to do, and who waits for what it answers."""
 
-    __slots__ = ("answer", "call", "failure", "future")
+    __slots__ = ("answer", "call", "failure", "future", "given_at")
 
     def __init__(self, call: Callable[[], Any], future: asyncio.Future[Any]) -> None:
         self.call = call
         self.future = future
+        self.given_at = time.monotonic()
         self.answer: Any = None
         self.failure: BaseException | None = None
 
@@ -45,6 +48,8 @@ class _Unit:
         # Where the event loop is closed, nobody waits.
         with contextlib.suppress(RuntimeError):
             self.future.get_loop().call_soon_threadsafe(_settle, self.future, self.answer, self.failure)
+        # A failure holds the frames that it came through, and they hold this unit.
+        del self.answer, self.failure, self.future, self.call
 
 
 def _settle(future: asyncio.Future[Any], answer: Any, failure: BaseException | None) -> None:
@@ -63,6 +68,8 @@ class _Worker:
         self._units = units
         #: When it began what it is at, on the monotonic clock; None while it waits.
         self.began: float | None = None
+        #: How many seconds that had waited.
+        self.waited = 0.0
         #: A word for each time it should join in; None for the end.
         self.calls: SimpleQueue[bool | None] = SimpleQueue()
         self.thread = threading.Thread(target=self._work, name=name, daemon=True)
@@ -77,10 +84,14 @@ class _Worker:
         while self.calls.get():
             self._work_off()
 
+    def _begin(self, unit: _Unit) -> None:
+        self.began = time.monotonic()
+        self.waited = self.began - unit.given_at
+
     def _work_off(self) -> None:
         try:
             while (unit := self._units.get_nowait()) is not None:
-                self.began = time.monotonic()
+                self._begin(unit)
                 unit.run()
                 unit.tell()
                 # What it holds would live until the next one comes.
@@ -95,7 +106,7 @@ class _First(_Worker):
 
     def _work(self) -> None:
         while (unit := self._units.get()) is not None:
-            self.began = time.monotonic()
+            self._begin(unit)
             unit.run()
             # Before anybody can come with the next one.
             self.began = None
@@ -113,9 +124,15 @@ class ThreadPool:
         self._workers: list[_Worker] = []
         #: The event loop that is about to look whether another one should join in.
         self._looking: asyncio.AbstractEventLoop | None = None
+        self._closed = False
 
     async def run(self, call: Callable[[], Any]) -> Any:
-        """What `call` answers, run in a thread. Whoever is cancelled meanwhile does not stop it once it has begun."""
+        """What `call` answers, run in a thread. Whoever is cancelled meanwhile does not stop it once it has begun.
+
+        Raises RuntimeError where the pool is closed.
+        """
+        if self._closed:
+            raise RuntimeError("the pool of threads is closed")
         loop = asyncio.get_running_loop()
         if not self._workers:
             self._workers.append(_First(self._units, f"{self._name}_0"))
@@ -123,10 +140,17 @@ class ThreadPool:
         self._units.put(unit)
         self._help_where_slow()
         self._look_soon(loop)
-        return await unit.future
+        answered = unit.future
+        del unit
+        try:
+            return await answered
+        finally:
+            # It holds a failure, which holds this frame.
+            del answered
 
     def close(self) -> None:
-        """End the threads, once each has done what it is at. What was not begun is not done."""
+        """Take no more units, and return when those that were given are done and the threads have ended."""
+        self._closed = True
         for worker in self._workers:
             worker.calls.put(None)
         for _ in self._workers:
@@ -135,13 +159,17 @@ class ThreadPool:
             worker.thread.join()
 
     def _help_where_slow(self) -> None:
-        """Have another one join in if all that work have been at it for long."""
+        """Have another one join in if all that work have been at it for long, or came to it late."""
         first, *others = (worker.began for worker in self._workers)
         if first is None:
             return
         working = [first, *(began for began in others if began is not None)]
-        if len(working) < self._most and time.monotonic() - max(working) >= SLOW:
-            self._idle_worker().join_in()
+        if len(working) == self._most:
+            return
+        if time.monotonic() - max(working) >= SLOW or self._workers[0].waited >= LATE:
+            # Where the system gives no more threads, those that there are have to do.
+            with contextlib.suppress(RuntimeError):
+                self._idle_worker().join_in()
 
     def _look_soon(self, loop: asyncio.AbstractEventLoop) -> None:
         """Look whether the units that wait by then need help: whoever is at work now may turn out to be slow."""

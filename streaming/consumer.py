@@ -11,7 +11,6 @@ from typing import Any
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from chats.history import prepare_begun
 from chats.posting import Draft, Posted, post_message
 from chats.presence import Opened, do_close_connection, open_connection
 from chats.rating import rate_message
@@ -188,7 +187,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             of_end_user=opened.by_token,
         )
         if not posted.repeated:
-            self._engine.run_soon(posted.reply, prepare_begun(posted.reply))
+            self._engine.run_soon(posted.reply)
         return posted
 
     async def _write(self) -> None:

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any
 
@@ -21,7 +21,6 @@ from agents import embeddings, librarian
 from agents.catalog import close_all
 from chats import presence, takeover, wake
 from chats.following import Standing
-from chats.history import Prepared
 from chats.models import Reply
 from lexicon import metrics
 from lexicon.database import in_thread
@@ -36,6 +35,8 @@ from webhooks import courier
 
 logger = logging.getLogger(__name__)
 
+#: Seconds between two looks at what still runs in a process that stops.
+_AGAIN_SECONDS = 0.5
 #: How long the pieces of a reply are kept in memory when it has ended.
 LIVE_KEPT_SECONDS = 30.0
 
@@ -107,9 +108,10 @@ class Engine:
         self.drain()
         if self._running:
             await asyncio.wait(list(self._running.values()), timeout=max(0.0, self._drained_at - time.monotonic()))
-        self._cut()
-        while self._running:
-            await asyncio.wait(list(self._running.values()))
+        # One that was about to begin, or to be claimed, may come after the others.
+        while running := [task for task in self._running.values() if not task.done()]:
+            self._cut()
+            await asyncio.wait(running, timeout=_AGAIN_SECONDS)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -158,11 +160,8 @@ class Engine:
         """Whether the database knows that this process lives."""
         return self._lease.holds()
 
-    def run(self, reply: Reply | None, prepared: Prepared | None = None) -> None:
-        """Write this reply, if it runs and is this process's. Asked twice, it is written once.
-
-        `prepared` is what it answers, where that has been read.
-        """
+    def run(self, reply: Reply | None) -> None:
+        """Write this reply, if it runs and is this process's. Asked twice, it is written once."""
         if reply is None or reply.state != Reply.State.RUNNING or reply.owner_id != self.process_id:
             return
         if reply.id in self._runners:
@@ -175,7 +174,6 @@ class Engine:
             live=live,
             said=self._said,
             claims_for=lambda: self.claims_for,
-            prepared=prepared,
         )
         self._runners[reply.id] = runner
         metrics.REPLIES_RUNNING.inc()
@@ -185,13 +183,17 @@ class Engine:
         if reply.stop_requested:
             runner.stop()
 
-    def run_soon(self, reply: Reply | None, prepared: Prepared | None = None) -> None:
+    def run_soon(self, reply: Reply | None) -> None:
         """As `run`, from any thread: who posts a question calls it where the question was stored.
 
         The client may be gone by then, and with it the task that waits for that thread; the reply is owed all the same.
         """
-        if reply is not None:
-            self.loop.call_soon_threadsafe(self.run, reply, prepared)
+        self._soon(self.run, reply)
+
+    def _soon(self, call: Callable[..., None], *args: Any) -> None:
+        # Where the event loop is closed, the process has ended: its lease tells.
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(call, *args)
 
     async def _run(self, runner: Runner) -> None:
         reply = runner.reply
@@ -232,7 +234,7 @@ class Engine:
 
     def _changed(self, chat_id: uuid.UUID, owner_asked: bool, standing: Standing | None) -> None:
         """Something was committed, in whatever thread."""
-        self.loop.call_soon_threadsafe(self._take_note, chat_id, owner_asked, standing)
+        self._soon(self._take_note, chat_id, owner_asked, standing)
 
     def _take_note(self, chat_id: uuid.UUID, owner_asked: bool, standing: Standing | None) -> None:
         self.hub.notify(chat_id, standing)

@@ -56,7 +56,8 @@ class Watch:
         """Wait until something happens; False where nothing did in time."""
         loop = asyncio.get_running_loop()
         self._until, self._is_late = loop.time() + seconds, False
-        if self._timer is None:
+        if self._timer is None or self._timer.when() > self._until:
+            self.rest()
             self._timer = loop.call_at(self._until, self._look_at_clock, loop)
         try:
             await self._woken.wait()
@@ -68,6 +69,7 @@ class Watch:
         """The reader waits no more."""
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
 
     def _look_at_clock(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None

@@ -12,7 +12,7 @@ from agents import knowledge
 from agents.contract import AgentFailure
 from chats import takeover
 from chats.ending import Ended, Outcome, end_reply
-from chats.history import Prepared, prepare
+from chats.history import prepare_begun
 from chats.models import Reply
 from lexicon import logs, metrics, tracing
 from lexicon.database import in_thread_until_answered
@@ -40,7 +40,6 @@ class Runner:
         live: LiveText,
         said: Callable[[LiveText], None],
         claims_for: Callable[[], uuid.UUID | None],
-        prepared: Prepared | None = None,
     ) -> None:
         self.reply = reply
         self.live = live
@@ -52,7 +51,6 @@ class Runner:
         self._said = said
         #: For whom the chat's next reply is claimed when this one has ended.
         self._claims_for = claims_for
-        self._prepared = prepared
         self._work: asyncio.Task[None] | None = None
         self._stopped = False
 
@@ -102,7 +100,8 @@ class Runner:
         try:
             await self._work
         except asyncio.CancelledError:
-            if not self._stopped:
+            task = asyncio.current_task()
+            if not self._stopped or (task is not None and task.cancelling()):
                 raise
             return speech.outcome(Reply.State.STOPPED)
         except Fenced:
@@ -123,9 +122,7 @@ class Runner:
 
     async def _speak(self, speech: Speech) -> None:
         tenant_id = self.reply.tenant_id
-        prepared = self._prepared
-        if prepared is None:
-            prepared = await in_thread_until_answered(prepare, tenant_id=tenant_id, reply_id=self.reply.id)
+        prepared = await in_thread_until_answered(prepare_begun, self.reply)
         if prepared is None:
             raise Fenced
         if prepared.search:
@@ -178,7 +175,6 @@ class Runner:
         return await in_thread_until_answered(
             end_reply,
             tenant_id=reply.tenant_id,
-            chat_id=reply.chat_id,
             reply_id=reply.id,
             epoch=reply.epoch,
             outcome=outcome,

@@ -16,7 +16,6 @@ from django.views.decorators.csrf import csrf_exempt
 from chats.chats import parse_id
 from chats.customer import conversation_history
 from chats.following import find_open_reply
-from chats.history import prepare_begun
 from chats.idempotency import read_key
 from chats.models import Reply
 from chats.posting import Draft, Posted, post_message, read_draft
@@ -141,7 +140,7 @@ def _save(key: ApiKey, conversation_id: str, draft: Draft, own: Engine) -> Poste
         conflict=IDEMPOTENCY_CONFLICT,
     )
     if not posted.repeated:
-        own.run_soon(posted.reply, prepare_begun(posted.reply))
+        own.run_soon(posted.reply)
     return posted
 
 

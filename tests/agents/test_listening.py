@@ -132,8 +132,9 @@ async def test_what_comes_between_two_beats_wakes_nobody_and_is_read_at_once(
         assert await anext(events) == Text("first")
         writer = await wire.asked_by()
         listening = asyncio.create_task(anext(events))
-        while not beat.listeners:  # noqa: ASYNC110
-            await asyncio.sleep(0)
+        async with asyncio.timeout(SOON):
+            while not beat.listeners:  # noqa: ASYNC110
+                await asyncio.sleep(0)
         for number in range(16):
             writer.write(said(f" {number}"))
             await asyncio.sleep(0.001)

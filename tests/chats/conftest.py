@@ -60,7 +60,6 @@ def end(reply: Reply, *, state: str = Reply.State.DONE, content: str = "said", *
     """End the reply as its owner would."""
     return end_reply(
         tenant_id=reply.tenant_id,
-        chat_id=reply.chat_id,
         reply_id=reply.id,
         epoch=fields.pop("epoch", reply.epoch),
         process_id=fields.pop("process_id", reply.owner_id),

@@ -235,34 +235,31 @@ def test_a_tenant_that_says_nothing_costs_no_look_at_who_is_there(post: Post) ->
     assert not any("staffpresence" in query["sql"] for query in captured.captured_queries)
 
 
-# --- Where the question is stored ---
+# --- Where the question was stored just now ---
 
 
-def test_a_reply_that_begins_is_prepared_as_who_writes_it_would(post: Post) -> None:
+def test_a_reply_that_begins_is_prepared_as_any_other_and_nothing_at_hand_is_read_again(post: Post) -> None:
     finish(post("q1"), "a1")
     posted = post("q2")
     assert posted.reply is not None
-    prepared = prepare_begun(posted.reply)
+    with CaptureQueriesContext(connection) as queries:
+        prepared = prepare_begun(posted.reply)
     assert prepared is not None
     assert prepared == prepare(tenant_id=posted.message.tenant_id, reply_id=posted.reply.id)
+    assert [query["sql"] for query in queries if '"tenants_tenant"."instructions"' in query["sql"]] == []
 
 
-def test_a_reply_that_waits_is_not_prepared(post: Post) -> None:
-    post("q1")
-    assert prepare_begun(post("q2").reply) is None
-    assert prepare_begun(None) is None
+def test_of_a_reply_that_was_found_by_itself_the_rest_is_read(post: Post) -> None:
+    posted = post("q1")
+    assert posted.reply is not None
+    found = Reply.objects.for_tenant(posted.message.tenant_id).get(id=posted.reply.id)
+    assert prepare_begun(found) == prepare_begun(posted.reply)
 
 
-def test_what_fails_after_the_question_was_stored_is_not_its_senders_business(
-    post: Post, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    posted = post("a secret")
-
-    def fail(*_: object) -> None:
-        raise LookupError("a secret")
-
-    monkeypatch.setattr("chats.history.read_latest", fail)
-    with caplog.at_level("INFO", logger="chats.history"):
-        assert prepare_begun(posted.reply) is None
-    assert "is prepared once more: LookupError" in caplog.text
-    assert "a secret" not in caplog.text
+def test_a_reply_that_is_gone_is_not_prepared(post: Post) -> None:
+    posted = post("q1")
+    assert posted.reply is not None
+    found = Reply.objects.for_tenant(posted.message.tenant_id).get(id=posted.reply.id)
+    found.delete()
+    found.id = posted.reply.id
+    assert prepare_begun(found) is None

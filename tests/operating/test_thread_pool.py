@@ -7,10 +7,12 @@ import gc
 import threading
 import weakref
 from collections.abc import Awaitable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
+from lexicon import thread_pool
 from lexicon.thread_pool import SLOW, ThreadPool
 from tests.client import SOON
 
@@ -69,7 +71,10 @@ async def test_what_a_unit_raises_is_raised(pool: ThreadPool) -> None:
     assert await soon(pool.run(lambda: "the next")) == "the next"
 
 
-async def test_quick_units_run_in_one_thread_in_their_order(pool: ThreadPool) -> None:
+async def test_quick_units_run_in_one_thread_in_their_order(pool: ThreadPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    # However busy the machine is.
+    monkeypatch.setattr(thread_pool, "SLOW", SOON)
+    monkeypatch.setattr(thread_pool, "LATE", SOON)
     order: list[int] = []
 
     def note(number: int) -> str:
@@ -115,9 +120,26 @@ async def test_who_joined_in_leaves_when_nothing_is_left_and_joins_in_again(
         held = threading.Event()
         slow = await begin(pool, held)
         assert await soon(pool.run(name_of_thread)) == "tested_1"
+        await left(pool)
         held.set()
         assert await soon(slow.task) == "tested_0"
-        assert await soon(pool.run(name_of_thread)) == "tested_0"
+
+
+async def left(pool: ThreadPool) -> None:
+    """Wait until whoever joined in has left."""
+    async with asyncio.timeout(SOON):
+        while any(worker.began is not None for worker in pool._workers[1:]):  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+
+async def test_where_units_wait_for_long_another_one_joins_in(
+    pool: ThreadPool, hold: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(thread_pool, "SLOW", SOON)
+    monkeypatch.setattr(thread_pool, "LATE", 0.0)
+    # Nobody is slow, but whoever is at work was given it a while ago.
+    await begin(pool, hold)
+    assert await soon(pool.run(name_of_thread)) == "tested_1"
 
 
 async def test_a_unit_whose_caller_left_before_it_began_is_not_begun(pool: ThreadPool, hold: threading.Event) -> None:
@@ -152,16 +174,48 @@ async def test_a_unit_whose_caller_left_goes_on(pool: ThreadPool, hold: threadin
     await soon(ended.wait())
 
 
-async def test_what_a_unit_answered_is_not_held_after_it(pool: ThreadPool) -> None:
-    class Answer:
-        pass
+class Given:
+    """Something a unit works with."""
 
-    answer = await soon(pool.run(Answer))
+
+@pytest.fixture
+def no_collection() -> Iterator[None]:
+    """What only the search for garbage would find stays."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collection")
+async def test_what_a_unit_answered_is_not_held_after_it(pool: ThreadPool) -> None:
+    answer = await soon(pool.run(Given))
     held = weakref.ref(answer)
     del answer
     await soon(pool.run(lambda: None))
-    gc.collect()
     assert held() is None
+
+
+@pytest.mark.usefixtures("no_collection")
+async def test_what_a_unit_worked_with_is_not_held_after_it_failed(pool: ThreadPool) -> None:
+    def fail(_: Given) -> None:
+        raise LookupError
+
+    async def ask() -> weakref.ref[Given]:
+        given = Given()
+        with pytest.raises(LookupError):
+            await pool.run(partial(fail, given))
+        return weakref.ref(given)
+
+    held = await soon(ask())
+    await soon(pool.run(lambda: None))
+    assert held() is None
+
+
+async def test_a_pool_that_is_closed_takes_no_more(pool: ThreadPool) -> None:
+    await soon(pool.run(lambda: None))
+    await asyncio.to_thread(pool.close)
+    with pytest.raises(RuntimeError):
+        await pool.run(lambda: None)
 
 
 def test_a_pool_serves_one_event_loop_after_another(pool: ThreadPool) -> None:

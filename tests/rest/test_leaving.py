@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from chats.models import Reply
+from chats.posting import Posted, post_message
 from lexicon.asgi import application
 from lexicon.database import in_thread
 from streaming import sse
@@ -66,14 +67,16 @@ async def test_a_reply_is_written_though_its_client_left_while_the_question_was_
 ) -> None:
     stored, may_go_on = threading.Event(), threading.Event()
 
-    def prepare_slowly(reply: Reply | None) -> None:
+    def post_slowly(**given: Any) -> Posted:
+        posted = post_message(**given)
         stored.set()
         may_go_on.wait(SOON)
+        return posted
 
     async def look_in_vain() -> None:
         """The look-out would find the reply a second later."""
 
-    monkeypatch.setattr(sse, "prepare_begun", prepare_slowly)
+    monkeypatch.setattr(sse, "post_message", post_slowly)
     monkeypatch.setattr(engine()._look_out, "mind_own", look_in_vain)
     client = Client(acme, await in_thread(acme.new_conversation), "hello")
     assert await asyncio.to_thread(stored.wait, SOON)

@@ -36,7 +36,6 @@ def broken(acme: Actor) -> str:
         Reply.objects.for_tenant(acme.tenant_id).filter(id=reply.id).update(state=Reply.State.RUNNING)
         end_reply(
             tenant_id=acme.tenant_id,
-            chat_id=posted.message.chat_id,
             reply_id=reply.id,
             epoch=reply.epoch,
             outcome=Outcome(Reply.State.DONE, "hi"),

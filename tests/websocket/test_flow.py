@@ -533,8 +533,9 @@ async def test_what_a_commit_brings_during_a_reading_is_read(reading: Reading) -
         reading.may_end.clear()
         before = reading.count
         feed.wake()
-        while reading.count == before:  # noqa: ASYNC110
-            await asyncio.sleep(0)
+        async with asyncio.timeout(SOON):
+            while reading.count == before:  # noqa: ASYNC110
+                await asyncio.sleep(0)
         reading.standing = standing(1)
         feed.wake(standing(1))
         reading.may_end.set()
