@@ -2,9 +2,9 @@
 
 `make bench ARGS="relay [replies] [tokens] [milliseconds …]"`.
 
-So many replies at once (20) of so many tokens (300), one each so many milliseconds (10 as models write them, and 3 as
-fast ones do), through Lexicon with everything on and through servers that only relay, in turn, on one model. Every text
-that arrives is compared with what the model said.
+So many replies at once (20) of so many tokens (300), one each so many milliseconds (10, 3 and 1: as slow and as fast
+models write), through Lexicon with everything on and through servers that only relay, in turn, on one model. Every
+text that arrives is compared with what the model said.
 """
 
 from __future__ import annotations
@@ -159,6 +159,6 @@ def report_firsts(own: Relay, servers: list[Relay]) -> None:
 def main(arguments: list[str]) -> None:
     """Print every figure of the relay."""
     numbers = [int(argument) for argument in arguments]
-    replies, count, *paces = numbers + [20, 300, 10, 3][len(numbers) :]
+    replies, count, *paces = numbers + [20, 300, 10, 3, 1][len(numbers) :]
     with ExitStack() as stack:
         asyncio.run(measure(start(stack), replies, count, paces))
