@@ -159,6 +159,6 @@ def report_firsts(own: Relay, servers: list[Relay]) -> None:
 def main(arguments: list[str]) -> None:
     """Print every figure of the relay."""
     numbers = [int(argument) for argument in arguments]
-    replies, count, *paces = numbers + [20, 300, 10, 3, 1][len(numbers) :]
+    replies, count = (numbers + [20, 300][len(numbers) :])[:2]
     with ExitStack() as stack:
-        asyncio.run(measure(start(stack), replies, count, paces))
+        asyncio.run(measure(start(stack), replies, count, numbers[2:] or [10, 3, 1]))

@@ -136,12 +136,10 @@ class ThreadPool:
         loop = asyncio.get_running_loop()
         if not self._workers:
             self._workers.append(_First(self._units, f"{self._name}_0"))
-        unit = _Unit(call, loop.create_future())
-        self._units.put(unit)
+        answered = loop.create_future()
+        self._units.put(_Unit(call, answered))
         self._help_where_slow()
         self._look_soon(loop)
-        answered = unit.future
-        del unit
         try:
             return await answered
         finally:

@@ -56,6 +56,8 @@ class Engine:
         self._running: dict[uuid.UUID, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._drained_at = 0.0
+        #: Nothing is written here any more: what comes too late is left to the lease.
+        self._is_over = False
         self._look_out = LookOut(
             self.process_id,
             lease=self._lease,
@@ -112,6 +114,7 @@ class Engine:
         while running := [task for task in self._running.values() if not task.done()]:
             self._cut()
             await asyncio.wait(running, timeout=_AGAIN_SECONDS)
+        self._is_over = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -164,7 +167,7 @@ class Engine:
         """Write this reply, if it runs and is this process's. Asked twice, it is written once."""
         if reply is None or reply.state != Reply.State.RUNNING or reply.owner_id != self.process_id:
             return
-        if reply.id in self._runners:
+        if reply.id in self._runners or self._is_over:
             return
         live = self.hub.open_live(reply.id, reply.chat_id, reply.epoch)
         runner = Runner(

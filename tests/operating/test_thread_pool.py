@@ -234,3 +234,24 @@ def test_a_pool_serves_one_event_loop_after_another(pool: ThreadPool) -> None:
     asyncio.run(leave())
     assert asyncio.run(follow()) == "tested_1"
     hold.set()
+
+
+async def test_a_unit_may_be_done_before_anybody_waits_for_it(
+    pool: ThreadPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    help_where_slow = pool._help_where_slow
+
+    def help_late() -> None:
+        done.wait(SOON)
+        help_where_slow()
+
+    done = threading.Event()
+    monkeypatch.setattr(pool, "_help_where_slow", help_late)
+    tell = thread_pool._Unit.tell
+
+    def tell_and_say(unit: thread_pool._Unit) -> None:
+        tell(unit)
+        done.set()
+
+    monkeypatch.setattr(thread_pool._Unit, "tell", tell_and_say)
+    assert await soon(pool.run(lambda: "done")) == "done"
