@@ -7,6 +7,7 @@ import contextlib
 import socket
 import sys
 from collections.abc import Awaitable
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -35,8 +36,6 @@ class Hearing:
         self.first_words = ""
         self._patience = patience
         self._response: aiohttp.ClientResponse | None = None
-        #: That of its connection.
-        self._socket: Any = None
 
     async def begin(self, asking: Awaitable[aiohttp.ClientResponse]) -> None:
         """Ask, and read to the first words. Raises AgentFailure; a Failed one where asking again may help."""
@@ -58,12 +57,9 @@ class Hearing:
         transport = connection.transport if connection is not None else None
         if transport is None or transport.is_closing():
             return  # All of it has come.
-        self._socket = transport.get_extra_info("socket")
-        _wake_at(self._socket, _MUCH)
-        BEAT.call(self._listen)
-
-    def _listen(self) -> None:
-        _wake_at(self._socket, 1)
+        sock = transport.get_extra_info("socket")
+        _wake_at(sock, _MUCH)
+        BEAT.call(partial(_wake_at, sock, 1))
 
     async def more(self) -> str:
         """What the model says next; "" where that was not a word. Raises AgentFailure."""

@@ -6,8 +6,8 @@ import asyncio
 import threading
 from typing import Any
 
-import orjson
 import pytest
+from asgiref.testing import ApplicationCommunicator
 
 from chats.models import Reply
 from chats.posting import Posted, post_message
@@ -26,39 +26,17 @@ def server(live_server_uvicorn: Server) -> Server:
     return live_server_uvicorn
 
 
-class Client:
-    """One who posts a question and leaves when told to."""
-
-    def __init__(self, actor: Actor, conversation_id: str, message: str) -> None:
-        self._body = orjson.dumps({"message": message})
-        self._scope = {
-            "type": "http",
-            "method": "POST",
-            "path": f"/api/v1/customer/conversations/{conversation_id}/messages",
-            "query_string": b"",
-            "headers": [
-                (b"authorization", f"Bearer {actor.customer_key}".encode()),
-                (b"content-type", b"application/json"),
-                (b"host", b"inside"),
-            ],
-        }
-        self._left = asyncio.Event()
-        self.task = asyncio.create_task(application(self._scope, self._receive, self._send))
-
-    async def _receive(self) -> dict[str, Any]:
-        if self._body:
-            body, self._body = self._body, b""
-            return {"type": "http.request", "body": body}
-        await self._left.wait()
-        return {"type": "http.disconnect"}
-
-    async def _send(self, message: dict[str, Any]) -> None:
-        """Nobody reads it."""
-
-    async def leave(self) -> None:
-        self._left.set()
-        async with asyncio.timeout(SOON):
-            await self.task
+def asking(actor: Actor, conversation_id: str) -> ApplicationCommunicator:
+    """A client of the application in this very process, about to post a question."""
+    headers = {"authorization": f"Bearer {actor.customer_key}", "content-type": "application/json", "host": "inside"}
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": f"/api/v1/customer/conversations/{conversation_id}/messages",
+        "query_string": b"",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }
+    return ApplicationCommunicator(application, scope)
 
 
 @pytest.mark.usefixtures("inside")
@@ -78,9 +56,11 @@ async def test_a_reply_is_written_though_its_client_left_while_the_question_was_
 
     monkeypatch.setattr(sse, "post_message", post_slowly)
     monkeypatch.setattr(engine()._look_out, "mind_own", look_in_vain)
-    client = Client(acme, await in_thread(acme.new_conversation), "hello")
+    client = asking(acme, await in_thread(acme.new_conversation))
+    await client.send_input({"type": "http.request", "body": b'{"message": "hello"}'})
     assert await asyncio.to_thread(stored.wait, SOON)
-    await client.leave()
+    await client.send_input({"type": "http.disconnect"})
+    await client.wait(SOON)
     may_go_on.set()
 
     # It has no model, but an end.
