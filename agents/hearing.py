@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-import sys
 from collections.abc import Awaitable
 from functools import partial
-from typing import Any
 
 import aiohttp
 
@@ -21,8 +18,6 @@ from agents.retries import PASSING, Failed, read_retry_after
 #: How long the rest of a finished reply may take, in seconds: its usage, and the end of the body, after which
 #: the connection can serve another reply. A server that keeps the body open delays a reply's end by so much.
 REST_SECONDS = 0.5
-#: So many bytes of an answer do not wait for the next beat.
-_MUCH = 64 * 1024
 #: What a wrong base URL often answers with status 200.
 _NOT_A_STREAM = ("text/html", "application/json")
 
@@ -51,15 +46,17 @@ class Hearing:
             self._patience.spoke()
 
     def let_speak(self) -> None:
-        """Hear nothing until the next beat: what the model says until then waits in the kernel, and is read at once."""
+        """Hear nothing until the next beat: what the model says until then waits in the kernel, and is read at once.
+
+        It is the transport that pauses: aiohttp's own pausing leaves its parser where it was.
+        """
         assert self._response is not None
         connection = self._response.connection
         transport = connection.transport if connection is not None else None
         if transport is None or transport.is_closing():
             return  # All of it has come.
-        sock = transport.get_extra_info("socket")
-        _wake_at(sock, _MUCH)
-        BEAT.call(partial(_wake_at, sock, 1))
+        transport.pause_reading()
+        BEAT.call(partial(_resume, transport))
 
     async def more(self) -> str:
         """What the model says next; "" where that was not a word. Raises AgentFailure."""
@@ -99,17 +96,9 @@ class Hearing:
             self._response.close()
 
 
-def _wake_at(sock: Any, size: int) -> None:
-    """Have the event loop woken once so many bytes have come, or the end.
-
-    The kernel does it, for whom it is a number: a transport that pauses leaves epoll, and enters it again. Linux has it
-    since 4.18 (socket(7), SO_RCVLOWAT), and looks at what has come when the number changes; elsewhere the loop is woken
-    as ever.
-    """
-    if sys.platform != "linux":
-        return
-    with contextlib.suppress(OSError, AttributeError):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
+def _resume(transport: asyncio.Transport) -> None:
+    if not transport.is_closing():
+        transport.resume_reading()
 
 
 def _check_answer(response: aiohttp.ClientResponse) -> None:

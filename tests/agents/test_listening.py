@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 
@@ -115,7 +114,6 @@ class BeatByHand:
             listener()
 
 
-@pytest.mark.skipif(not hasattr(socket, "SO_RCVLOWAT"), reason="this system wakes for every token")
 async def test_what_comes_between_two_beats_wakes_nobody_and_is_read_at_once(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
