@@ -10,6 +10,9 @@ COPY . .
 RUN SECRET_KEY=only-to-collect /venv/bin/python manage.py collectstatic --noinput
 
 FROM python:3.13-slim-bookworm
+# As lexicon/__init__.py has it.
+LABEL org.opencontainers.image.title=lexicon \
+    org.opencontainers.image.version=1.1.0.dev0
 RUN python -m pip uninstall --yes pip \
     && useradd --system --uid 10001 --user-group --home-dir /app --shell /usr/sbin/nologin lexicon \
     && mkdir /data \

@@ -1,9 +1,9 @@
-# make setup | run | test | faults | faults-quick | check | image-check | bench | evaluate | pictures | requirements
+# make setup | run | test | faults | faults-quick | hostile | hostile-quick | autobahn | check | image-check | bench | evaluate | pictures | requirements
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup run test faults faults-quick check image-check bench evaluate pictures requirements
+.PHONY: setup run test faults faults-quick hostile hostile-quick autobahn check image-check bench evaluate pictures requirements
 
 setup: $(VENV)/.installed
 
@@ -21,7 +21,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 run: setup
 	@exec $(BIN)/python manage.py demo
 
-test: $(VENV)/.installed-dev
+test: $(VENV)/.installed-dev $(VENV)-last-release/.installed
 	@$(BIN)/python -m tests $(ARGS)
 
 # What dies, hangs or lies, and what is lost by it: nothing. docs/faults.md.
@@ -30,6 +30,17 @@ faults: $(VENV)/.installed-dev
 
 faults-quick: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.campaign --quick $(ARGS)
+
+# What a stranger's attack costs those who did nothing: nothing. docs/hostile.md.
+hostile: $(VENV)/.installed-dev $(VENV)-hostile/.installed
+	@$(BIN)/python -m tests.hostile $(ARGS)
+
+hostile-quick: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.hostile --quick $(ARGS)
+
+# Autobahn's WebSocket test suite. Needs a Python 2.7 (pyenv's will do), and says so: exit code 3.
+autobahn: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.hostile.autobahn
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
@@ -67,6 +78,23 @@ $(VENV)-bench/.installed: benchmarks/requirements.txt
 	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/requirements.txt
 	@touch $@
 
+# schemathesis, for tests/hostile/schema.py, apart from everything else.
+$(VENV)-hostile/.installed: tests/hostile/requirements.txt
+	@test -x $(VENV)-hostile/bin/python || $(PYTHON) -m venv $(VENV)-hostile
+	$(VENV)-hostile/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/hostile/requirements.txt
+	@touch $@
+
+# What the last release runs on, for tests/upgrade, where today's requirements are others: the same are there already.
+$(VENV)-last-release/.installed: tests/upgrade/last_release.txt requirements.txt
+	@mkdir -p $(@D)
+	@if git cat-file -e "$$(cat tests/upgrade/last_release.txt)^{commit}" 2>/dev/null && \
+		git show "$$(cat tests/upgrade/last_release.txt):requirements.txt" >$(@D)/requirements.txt && \
+		! cmp --silent requirements.txt $(@D)/requirements.txt; then \
+		$(PYTHON) -m venv $(@D) && \
+		$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(@D)/requirements.txt; \
+	fi
+	@touch $@
+
 # Those of docs/images. Needs chromium; look at what it made.
 pictures: $(VENV)/.installed-dev
 	@SECRET_KEY=only-for-pictures DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python -m tests.page.pictures
@@ -76,3 +104,4 @@ requirements:
 	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url requirements.in -o requirements.txt
 	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url requirements-dev.in -o requirements-dev.txt
 	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url benchmarks/requirements.in -o benchmarks/requirements.txt
+	uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url tests/hostile/requirements.in -o tests/hostile/requirements.txt

@@ -1,13 +1,16 @@
 #!/usr/bin/env python
-"""Django's command line. On a machine where `make run` made a secret, it is found here."""
+"""Django's command line, with Lexicon's version. On a machine where `make run` made a secret, it is found here."""
 
 import os
 import sys
 
-from lexicon import local
+from lexicon import VERSION, local
 
 
 def main() -> None:
+    if sys.argv[1:] in (["--version"], ["version"]):
+        print(VERSION)
+        return
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lexicon.settings")
     local.provide_secret(create=sys.argv[1:2] == ["demo"])
     from django.core.management import execute_from_command_line

@@ -19,7 +19,7 @@ from django.utils.html import format_html_join
 from django.utils.safestring import mark_safe
 
 from agents import knowledge
-from agents.admin_import import ExportForm, ImportForm
+from agents.admin_import import SHOWN_PROBLEMS, ExportForm, ImportForm
 from agents.article_files import write_csv
 from agents.models import Article
 from tenants.admin_forms import tenant_field
@@ -148,8 +148,13 @@ class ArticleAdmin(PagedAdmin):
         form = ImportForm(request.POST or None, request.FILES or None)
         if request.method == "POST" and form.is_valid() and (imported := form.carry_out(request.user)):
             messages.success(request, f"{form.cleaned_data['tenant']}: {imported}.")
+            for problem in imported.problems[:SHOWN_PROBLEMS]:
+                messages.warning(request, problem)
             return redirect("admin:agents_article_changelist")
-        return self._page(request, "import", title="Import articles", form=form, media=self.media + form.media)
+        page = self._page(request, "import", title="Import articles", form=form, media=self.media + form.media)
+        if request.method == "POST":
+            page.status_code = 400
+        return page
 
     def export_view(self, request: HttpRequest) -> HttpResponse:
         """A page that asks whose articles are wanted, and the CSV of them."""

@@ -7,9 +7,10 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
-from agents.article_files import MOST_BYTES, MOST_FILES, Unreadable, read_upload
-from agents.importing import BadDrafts, Imported, import_articles
+from agents.article_files import MOST_BYTES, MOST_FILES, MOST_ROWS, MOST_UNPACKED_BYTES, Unreadable
+from agents.importing import BadDrafts, Imported, NotImported, import_articles
 from agents.models import Article
+from agents.parser_process import read_upload
 from agents.web_pages import read_page
 from tenants.admin_forms import tenant_field
 
@@ -23,7 +24,8 @@ class ImportForm(forms.Form):
     tenant = tenant_field(Article)
     file = forms.FileField(
         required=False,
-        help_text=f"A .csv, a .md or a .zip of .md files, at most {MOST_BYTES // 2**20} MiB and {MOST_FILES} files.",
+        help_text=f"A .csv, a .md or a .zip of .md files, at most {MOST_BYTES // 2**20} MiB: {MOST_ROWS:,} rows, or "
+        f"{MOST_FILES:,} files that unpack to {MOST_UNPACKED_BYTES // 2**20} MiB.",
     )
     address = forms.URLField(
         required=False, max_length=2000, assume_scheme="https", help_text="Or a page of the public web."
@@ -44,6 +46,8 @@ class ImportForm(forms.Form):
             self.add_error(None, str(error))
         except BadDrafts as error:
             self.add_error(None, ["Nothing was imported.", *error.problems[:SHOWN_PROBLEMS]])
+        except NotImported as error:
+            self.add_error(None, str(error))
         return None
 
 

@@ -21,7 +21,7 @@ from agents.rules import escalation_by_failure, keyword_in
 #: So often the same is asked until a person should answer it.
 SAME_QUESTIONS = 3
 
-_WORD = re.compile(r"\s*\S+\s*")
+_WORD = re.compile(r"\A\s*\S+\s*|\S+\s*")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from django.db import transaction
 
-from agents.article_files import read_folder
+from agents.article_files import find_markdown, read_file
 from agents.knowledge import save_article
 from agents.models import Article
 from tenants.models import Tenant
@@ -27,4 +27,5 @@ def save_demo_articles(tenant: Tenant) -> int:
 
 def demo_articles() -> list[Article]:
     """The articles in the folder, not stored and nobody's yet."""
-    return [Article(**draft.fields) for draft in read_folder(_FOLDER)]
+    drafts = (draft for path in find_markdown(_FOLDER) for draft in read_file(path.name, path.read_bytes()))
+    return [Article(**draft.fields) for draft in drafts]

@@ -57,22 +57,27 @@ def read_questions(path: Path, titles: Iterable[str]) -> list[Question]:
 
     An article is an exact title, several joined by `|`, or `none`. Raises BadQuestions.
     """
-    known = set(titles)
-    questions = []
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file)
-        if rows.fieldnames != ["question", "article", "kind"]:
-            raise BadQuestions(f"{path}, line 1: it must be question,article,kind.")
-        for row in rows:
-            wanted = frozenset() if row["article"] == "none" else frozenset((row["article"] or "").split("|"))
-            if row["kind"] not in KINDS or (row["kind"] == "none") != (not wanted):
-                raise BadQuestions(
-                    f"{path}, line {rows.line_num}: kind must be direct or paraphrase, or with the article none, none."
-                )
-            if missing := wanted - known:
-                raise BadQuestions(f"{path}, line {rows.line_num}: there is no article {min(missing)!r}.")
-            questions.append(Question(row["question"], wanted, row["kind"]))
-    return questions
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return list(_questions(csv.DictReader(file), set(titles), path))
+    except csv.Error as error:
+        raise BadQuestions(f"{path} is no CSV: {error}.") from None
+    except UnicodeDecodeError:
+        raise BadQuestions(f"{path} is not UTF-8.") from None
+
+
+def _questions(rows: csv.DictReader[str], known: set[str], path: Path) -> Iterator[Question]:
+    if rows.fieldnames != ["question", "article", "kind"]:
+        raise BadQuestions(f"{path}, line 1: it must be question,article,kind.")
+    for row in rows:
+        wanted = frozenset() if row["article"] == "none" else frozenset((row["article"] or "").split("|"))
+        if row["kind"] not in KINDS or (row["kind"] == "none") != (not wanted):
+            raise BadQuestions(
+                f"{path}, line {rows.line_num}: kind must be direct or paraphrase, or with the article none, none."
+            )
+        if missing := wanted - known:
+            raise BadQuestions(f"{path}, line {rows.line_num}: there is no article {min(missing)!r}.")
+        yield Question(row["question"], wanted, row["kind"])
 
 
 def evaluate(tenant: Tenant, questions: Iterable[Question]) -> list[Outcome]:

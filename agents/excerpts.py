@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 
@@ -58,11 +59,14 @@ def answering(
 def _windows(held: list[frozenset[str]]) -> Iterator[tuple[int, int]]:
     """Each shortest run of sentences, first and last, that holds all that any of them holds."""
     everything = frozenset().union(*held)
-    latest: dict[str, int] = {}
+    # In which sentence each term was last, the one that is furthest behind first.
+    latest: OrderedDict[str, int] = OrderedDict()
     for last, terms_held in enumerate(held):
-        latest.update(dict.fromkeys(terms_held, last))
+        for term in terms_held:
+            latest[term] = last
+            latest.move_to_end(term)
         if len(latest) == len(everything):
-            yield min(latest.values()), last
+            yield next(iter(latest.values())), last
 
 
 def _lines(text: str) -> str:
@@ -77,16 +81,14 @@ def _weight(part: str, wanted: Mapping[str, float], language: str) -> float:
 def _paragraphs(text: str) -> list[str]:
     """The paragraphs, each with the heading or the lead-in ("We accept:") it belongs to."""
     paragraphs: list[str] = []
-    leading = ""
+    leading: list[str] = []
     for block in _BLANK_LINES.split(text):
         is_heading = block.startswith("#") and "\n" not in block
-        part = leading + (block.lstrip("# ") if is_heading else block)
-        if is_heading or block.endswith(":"):
-            leading = part + "\n\n"
-        else:
-            leading = ""
-            paragraphs.append(part)
-    return paragraphs if paragraphs else [leading.rstrip()]
+        leading.append(block.lstrip("# ") if is_heading else block)
+        if not is_heading and not block.endswith(":"):
+            paragraphs.append("\n\n".join(leading))
+            leading = []
+    return paragraphs if paragraphs else ["\n\n".join(leading).rstrip()]
 
 
 def _sentences(text: str) -> list[tuple[int, int]]:

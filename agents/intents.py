@@ -25,6 +25,8 @@ POINTING_TERMS = 1
 NOT_WANTED_CHARACTERS = 40
 #: A longer message is judged by so many characters of its beginning and of its end: other replies wait meanwhile.
 JUDGED_CHARACTERS = 1000
+#: Longest plain text: what is judged may grow when it is normalised, as far as any language lets it.
+PLAIN_CHARACTERS = 4 * JUDGED_CHARACTERS
 #: Nobody asks a follow-up, or repeats a question in other words, that is longer than this, in characters.
 SHORT_CHARACTERS = 500
 #: Fewer capitals are a name or an abbreviation, and no shouting.
@@ -50,12 +52,12 @@ def intent(question: str, history: Sequence[Turn]) -> Intent:
         return "frustration"
     if said.count(" ") <= SMALL_TALK_WORDS:
         if _was_offered_a_person(history):
-            if _NO.fullmatch(said):
+            if _NO.says(said):
                 return "no"
-            if _YES.fullmatch(said):
+            if _YES.says(said):
                 return "person"
-        for kind, pattern in _SMALL_TALK.items():
-            if pattern.fullmatch(said):
+        for kind, talk in _SMALL_TALK.items():
+            if talk.says(said):
                 return kind
     return "frustration" if _is_shouted(question) else "question"
 
@@ -75,7 +77,7 @@ def picked(answer: str) -> tuple[int, ...] | None:
     said = plain(_judged(answer))
     if said.count(" ") > SMALL_TALK_WORDS:
         return None
-    return next((places for places, pattern in _PICKS.items() if pattern.fullmatch(said)), None)
+    return next((places for places, pick in _PICKS.items() if pick.says(said)), None)
 
 
 def questions_of(message: str) -> list[str]:
@@ -94,13 +96,22 @@ def leans(sentence: str) -> bool:
 
 
 def bare(text: str) -> str:
-    """The words of a text without those that change nothing, to tell whether two questions are the same."""
-    return _FILLERS.sub("", plain(text)) if len(text) <= SHORT_CHARACTERS else plain(text)
+    """The words of a text without those that change nothing, to tell whether two questions are the same.
+
+    Of a message that is judged by its beginning and end, what is between them stands as it is.
+    """
+    if len(text) <= SHORT_CHARACTERS:
+        return _FILLERS.sub("", plain(text))
+    return plain(_judged(text)) + text[JUDGED_CHARACTERS:-JUDGED_CHARACTERS]
 
 
 def plain(text: str) -> str:
-    """The words of a text, each with a space after it, and without apostrophes, as many people type."""
-    return "".join(word + " " for word in words(re.sub("['’]", "", text)))
+    """The words of a text, each with a space after it, and without apostrophes, as many people type.
+
+    Of a longer text than is judged the beginning.
+    """
+    text = text[:PLAIN_CHARACTERS].replace("'", "").replace("’", "")
+    return "".join(word + " " for word in words(text, PLAIN_CHARACTERS))
 
 
 def _judged(message: str) -> str:
@@ -110,7 +121,7 @@ def _judged(message: str) -> str:
 
 
 def _wants_person(said: str) -> bool:
-    if said.count(" ") <= SMALL_TALK_WORDS and _PERSON_ALONE.fullmatch(said):
+    if said.count(" ") <= SMALL_TALK_WORDS and _PERSON_ALONE.says(said):
         return True
     return any(
         not _NOT_WANTED.search(said, max(0, match.start() - NOT_WANTED_CHARACTERS), match.start())
@@ -145,39 +156,61 @@ def _somewhere(name: str) -> re.Pattern[str]:
     return re.compile(r"(?<!\S)" + _any_of(ENGLISH.known[name]))
 
 
-def _only(name: str, *around: str) -> re.Pattern[str]:
-    """Fits where at least one phrase of the group is said, and nothing besides it but fillers and what is around."""
-    group = _any_of(ENGLISH.known[name])
-    others = _any_of(chain.from_iterable(ENGLISH.known[other] for other in ("fillers", *around)))
-    return re.compile(f"{others}*{group}(?:{group}|{others})*")
+class _Only:
+    """Whether at least one phrase of a group is said, and nothing besides it but fillers and what is `around`."""
+
+    def __init__(self, *groups: str, around: Iterable[str] = ()) -> None:
+        self._group = _any_phrase(*groups)
+        self._others = _any_phrase("fillers", *around)
+
+    def says(self, said: str) -> bool:
+        """Whether the plain words are that; for SMALL_TALK_WORDS at most."""
+        # Forward over the words. As one regular expression it would try each way to part them into phrases: 2**words.
+        ends = [place for place, character in enumerate(said, start=1) if character == " "]
+        # Where phrases may end that began at the first word: with one of the group among them, and without.
+        with_it: set[int] = set()
+        without: set[int] = {0}
+        for start in (0, *ends):
+            if start not in with_it and start not in without:
+                continue
+            for end in ends:
+                if end <= start or end in with_it:
+                    continue
+                if self._group.fullmatch(said, start, end):
+                    with_it.add(end)
+                elif self._others.fullmatch(said, start, end):
+                    (with_it if start in with_it else without).add(end)
+        return len(said) in with_it
+
+
+def _any_phrase(*groups: str) -> re.Pattern[str]:
+    return re.compile(_any_of(chain.from_iterable(ENGLISH.known[group] for group in groups)))
 
 
 _PERSON = _somewhere("person")
-_PERSON_ALONE = _only("person_alone", "greeting", "yes", "no")
+_PERSON_ALONE = _Only("person_alone", around=("greeting", "yes", "no"))
 _NOT_WANTED = re.compile(_somewhere("not_wanted").pattern + "$")
 _ANGER = _somewhere("anger")
 _FRUSTRATION = _somewhere("frustration")
-_FOLLOW_UP = re.compile(_any_of(ENGLISH.known["follow_up"]))
+_FOLLOW_UP = _any_phrase("follow_up")
 _POINTERS = frozenset(ENGLISH.known["pointers"])
-_LEANING = re.compile(_any_of(ENGLISH.known["leaning"]))
-_FILLERS = re.compile(
-    r"(?<!\S)" + _any_of(chain.from_iterable(ENGLISH.known[name] for name in ("fillers", "greeting", "thanks")))
-)
-_YES = _only("yes", "thanks")
-_NO = _only("no", "thanks")
-_SMALL_TALK: dict[Intent, re.Pattern[str]] = {
-    "thanks": _only("thanks", "greeting", "yes", "no", "farewell"),
-    "farewell": _only("farewell", "yes", "no"),
-    "identity": _only("identity", "greeting"),
-    "greeting": _only("greeting"),
-    "frustration": _only("frustration_alone", "greeting", "no"),
-    "noted": re.compile(f"{_any_of(chain.from_iterable(ENGLISH.known[name] for name in ('yes', 'no', 'fillers')))}+"),
+_LEANING = _any_phrase("leaning")
+_FILLERS = re.compile(r"(?<!\S)" + _any_phrase("fillers", "greeting", "thanks").pattern)
+_YES = _Only("yes", around=("thanks",))
+_NO = _Only("no", around=("thanks",))
+_SMALL_TALK: dict[Intent, _Only] = {
+    "thanks": _Only("thanks", around=("greeting", "yes", "no", "farewell")),
+    "farewell": _Only("farewell", around=("yes", "no")),
+    "identity": _Only("identity", around=("greeting",)),
+    "greeting": _Only("greeting"),
+    "frustration": _Only("frustration_alone", around=("greeting", "no")),
+    "noted": _Only("yes", "no", "fillers"),
 }
 _PICKS = {
-    (0,): _only("pick_first", "pick_fillers", "yes"),
-    (1,): _only("pick_second", "pick_fillers", "yes", "no"),
-    (0, 1): _only("pick_both", "pick_fillers", "yes"),
-    (): _only("pick_neither", "pick_fillers", "no"),
+    (0,): _Only("pick_first", around=("pick_fillers", "yes")),
+    (1,): _Only("pick_second", around=("pick_fillers", "yes", "no")),
+    (0, 1): _Only("pick_both", around=("pick_fillers", "yes")),
+    (): _Only("pick_neither", around=("pick_fillers", "no")),
 }
-_OPENER = re.compile(_any_of(ENGLISH.known["openers"]))
+_OPENER = _any_phrase("openers")
 _JOINED = re.compile(f"(?<!\\S){_any_of(ENGLISH.known['joiners'])}(?={_any_of(ENGLISH.known['openers'])})")

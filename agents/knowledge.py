@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import heapq
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Max
 
 from agents import embeddings, questions, ranking, shelves, vectors
 from agents.contract import Passage
@@ -37,17 +36,35 @@ def save_article(article: Article, *, by: User | None = None) -> bool:
     # Its lock keeps two savings of one article apart.
     own = Article.objects.for_tenant(article.tenant_id).select_for_update(no_key=True)
     if former := own.filter(id=article.id).first():
-        text = {name: getattr(former, name) for name in TEXT_FIELDS}
-        if all(getattr(article, name) == said for name, said in text.items()):
-            return False
-        kept = ArticleVersion.objects.for_tenant(article.tenant_id).filter(article=article)
-        number = (kept.aggregate(Max("number"))["number__max"] or 0) + 1
-        ArticleVersion.objects.create(
-            tenant_id=article.tenant_id, article=article, number=number, replaced_by=by, **text
-        )
+        return change_article(article, said=text_of(former), by=by)
     article.stamp = new_stamp()
     article.save()
     return True
+
+
+def text_of(article: Article) -> dict[str, str]:
+    """What the article says: its TEXT_FIELDS."""
+    return {name: getattr(article, name) for name in TEXT_FIELDS}
+
+
+def change_article(article: Article, *, said: dict[str, str], by: User | None = None) -> bool:
+    """As `save_article`, of an article whose row the caller has locked and read: `said` is what that says."""
+    if text_of(article) == said:
+        return False
+    # In this order SQLite reads the article's last one; for the largest number, all versions of the tenant.
+    kept = ArticleVersion.objects.for_tenant(article.tenant_id).filter(article=article).order_by("-number")
+    number = (kept.values_list("number", flat=True).first() or 0) + 1
+    ArticleVersion.objects.create(tenant_id=article.tenant_id, article=article, number=number, replaced_by=by, **said)
+    article.stamp = new_stamp()
+    article.save()
+    return True
+
+
+def create_articles(articles: Sequence[Article]) -> None:
+    """Store new articles, as `save_article` does, in one statement."""
+    for article in articles:
+        article.stamp = new_stamp()
+    Article.objects.bulk_create(articles)
 
 
 @transaction.atomic

@@ -16,7 +16,7 @@ RUN = 200
 LEAST = 40
 
 _SPACE = re.compile(r"\s+")
-_NO_LETTER = re.compile(r"[^0-9a-z]")
+_NO_LETTERS = re.compile(r"[^0-9a-z]+")
 
 
 def canary_of(instructions: str, *, secret: str) -> str:
@@ -27,31 +27,19 @@ def canary_of(instructions: str, *, secret: str) -> str:
 
 def gives_away(said: str, *, instructions: str, canary: str) -> bool:
     """Whether `said` holds the canary, however it is spelled, or RUN characters of the instructions on end."""
-    if canary and _NO_LETTER.sub("", canary) in _NO_LETTER.sub("", said.casefold()):
+    if canary and _NO_LETTERS.sub("", canary) in _NO_LETTERS.sub("", said.casefold()):
         return True
     said, told = _SPACE.sub(" ", said).casefold(), _SPACE.sub(" ", instructions).casefold().strip()
-    if len(told) < LEAST:
-        return False
-    run = min(RUN, len(told))
-    # Whatever `run` characters in a row there are, they hold a whole block of half as many.
+    return len(told) >= LEAST and _share(said, told, min(RUN, len(told)))
+
+
+def _share(one: str, other: str, run: int) -> bool:
+    """Whether both hold the same `run` characters on end. Takes as long as both are, times `run`."""
+    # Whatever `run` characters in a row there are, they hold a whole block of half as many: mostly none is there.
     half = run // 2
-    return any(
-        _longest_around(said, told, at, half) >= run
-        for at in range(0, len(told) - half + 1, half)
-        if told[at : at + half] in said
-    )
-
-
-def _longest_around(said: str, told: str, at: int, length: int) -> int:
-    """How many characters around this block of the instructions stand in what was said as they do there."""
-    longest = 0
-    found = said.find(told[at : at + length])
-    while found >= 0:
-        before, after = 0, length
-        while before < min(at, found) and told[at - before - 1] == said[found - before - 1]:
-            before += 1
-        while at + after < len(told) and found + after < len(said) and told[at + after] == said[found + after]:
-            after += 1
-        longest = max(longest, before + after)
-        found = said.find(told[at : at + length], found + 1)
-    return longest
+    blocks = {one[at : at + half] for at in range(0, len(one) - half + 1, half)}
+    if not any(other[at : at + half] in blocks for at in range(len(other) - half + 1)):
+        return False
+    shorter, longer = sorted((one, other), key=len)
+    runs = {shorter[at : at + run] for at in range(len(shorter) - run + 1)}
+    return any(longer[at : at + run] in runs for at in range(len(longer) - run + 1))

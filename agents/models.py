@@ -55,10 +55,10 @@ class Article(Text):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     #: Another one with every saving, so that a sum of them tells whether anything changed (agents/shelves.py).
-    stamp = models.BigIntegerField(default=0, editable=False)
+    stamp = models.BigIntegerField(default=0, db_default=0, editable=False)
     #: What its vectors were made of and by whom (agents/vectors.py); they are used where this is its stamp.
     embedded_stamp = models.BigIntegerField(null=True, editable=False)
-    embedded_by = models.CharField(max_length=200, blank=True, editable=False)
+    embedded_by = models.CharField(max_length=200, blank=True, default="", db_default="", editable=False)
     #: Until then some process is at it, or waits after a failure.
     embed_after = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -107,3 +107,16 @@ class PassageVector(TenantOwned):
 
     def __str__(self) -> str:
         return f"passage {self.position}"
+
+
+class ImportLease(TenantOwned):
+    """That an import of the tenant's articles runs. It holds until then, and whoever runs it renews it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    expires_at = models.DateTimeField(editable=False)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("tenant",), name="one_import_of_a_tenant"),)
+
+    def __str__(self) -> str:
+        return f"until {self.expires_at:%H:%M:%S}"

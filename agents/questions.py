@@ -12,6 +12,8 @@ from agents.terms import terms
 
 #: Different things of a question that are looked for: a long message is judged by its beginning.
 MAX_CONCEPTS = 50
+#: So much of a question is read for them, in characters: the longest message unless the tenant allows longer ones.
+READ_CHARACTERS = 32_000
 
 
 def concepts(question: str, tag: str, synonyms: Iterable[Sequence[str]]) -> list[Concept]:
@@ -19,20 +21,16 @@ def concepts(question: str, tag: str, synonyms: Iterable[Sequence[str]]) -> list
 
     `synonyms` are the tenant's: groups of words and phrases that mean the same.
     """
-    asked = terms(question, tag)
-    groups = _groups(synonyms, tag) if synonyms else {}
+    asked = terms(question, tag, READ_CHARACTERS)
+    phrases, lengths = _groups(synonyms, tag)
     found: dict[Concept, None] = {}
     position = 0
     while position < len(asked) and len(found) < MAX_CONCEPTS:
-        fitting = [
-            (len(phrase), group)
-            for phrase, group in groups.get(asked[position], ())
-            if tuple(asked[position : position + len(phrase)]) == phrase
-        ]
-        if fitting:
-            longest = max(length for length, _ in fitting)
-            found[Concept(tuple(dict.fromkeys(each for n, group in fitting if n == longest for each in group)))] = None
-            position += longest
+        begun = (tuple(asked[position : position + length]) for length in lengths.get(asked[position], ()))
+        phrase = next((phrase for phrase in begun if phrase in phrases), None)
+        if phrase is not None:
+            found[Concept(tuple(phrases[phrase]))] = None
+            position += len(phrase)
         else:
             found[concept(asked[position], tag)] = None
             position += 1
@@ -52,11 +50,13 @@ def slips(term: str, tag: str) -> set[str]:
 
 def _groups(
     synonyms: Iterable[Sequence[str]], tag: str
-) -> dict[str, list[tuple[Alternative, tuple[Alternative, ...]]]]:
-    """The phrases that begin with a term, each with all that mean the same."""
-    groups: dict[str, list[tuple[Alternative, tuple[Alternative, ...]]]] = {}
+) -> tuple[dict[Alternative, dict[Alternative, None]], dict[str, list[int]]]:
+    """Each phrase with all that mean the same, and how long those are that begin with a term, the longest first."""
+    phrases: dict[Alternative, dict[Alternative, None]] = {}
+    lengths: dict[str, set[int]] = {}
     for group in synonyms:
-        alternatives = tuple(dict.fromkeys(alternative for each in group if (alternative := tuple(terms(each, tag)))))
+        alternatives = dict.fromkeys(alternative for each in group if (alternative := tuple(terms(each, tag))))
         for phrase in alternatives:
-            groups.setdefault(phrase[0], []).append((phrase, alternatives))
-    return groups
+            phrases.setdefault(phrase, {}).update(alternatives)
+            lengths.setdefault(phrase[0], set()).add(len(phrase))
+    return phrases, {term: sorted(found, reverse=True) for term, found in lengths.items()}

@@ -1,6 +1,7 @@
 """What was said before that decides what a message means?
 
-The built-in agent keeps no notes: what it asked and answered stands in the chat, and is read from there.
+The built-in agent keeps no notes: what it asked and answered stands in the chat, and is read from there. Each turn is
+judged once, and as `agents.intents` judges a message: by a bounded part of it.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from agents.contract import Turn
-from agents.intents import bare, intent, is_follow_up, picked
+from agents.intents import SHORT_CHARACTERS, bare, intent, is_follow_up, picked
 from agents.phrases import SAY
 from agents.terms import terms
+
+#: Longest title of an article, in characters (agents/models.py).
+TITLE_CHARACTERS = 200
 
 
 def search_question(question: str, history: Sequence[Turn]) -> str:
@@ -21,19 +25,9 @@ def search_question(question: str, history: Sequence[Turn]) -> str:
     `history` holds the earlier turns of the chat, oldest first. Whoever takes up one of two articles that the
     agent asked about means their question before, and the article's title.
     """
-    if (titles := chosen(question, history)) is not None:
-        asked = search_question(history[-2].content, history[:-2])
-        return "\n".join((asked, *titles))
-    if is_follow_up(question) and intent(question, history) == "question":
-        for index in range(len(history) - 1, -1, -1):
-            before, earlier = history[index], history[:index]
-            if before.role != "user":
-                continue
-            if chosen(before.content, earlier):
-                return f"{search_question(before.content, earlier)}\n{question}"
-            if intent(before.content, ()) == "question" and not is_follow_up(before.content):
-                return f"{before.content}\n{question}"
-    return question
+    if chosen(question, history) is None and not _goes_on(question, history):
+        return question
+    return _search_questions([*history, Turn("user", question)])[-1]
 
 
 def chosen(answer: str, history: Sequence[Turn]) -> tuple[str, ...] | None:
@@ -47,6 +41,8 @@ def chosen(answer: str, history: Sequence[Turn]) -> tuple[str, ...] | None:
     places = picked(answer)
     if places is not None:
         return tuple(titles[place] for place in places)
+    if len(answer) > SHORT_CHARACTERS:
+        return None
     said = set(terms(answer))
     first, second = (set(terms(title)) for title in titles)
     if not said or not said <= first | second:
@@ -68,17 +64,21 @@ def since_handed_over(history: Sequence[Turn]) -> Sequence[Turn]:
 
 def answers_before(question: str, history: Sequence[Turn]) -> list[str]:
     """What the agent replied when it was asked the same before, asking back included; oldest first."""
-    same, meant = bare(question), bare(search_question(question, history))
-    replies = []
+    same = bare(question)
+    if not same:
+        return []
+    before = []
     for index, (turn, reply) in enumerate(pairwise(history)):
         if (turn.role, reply.role) != ("user", "assistant"):
             continue
         # Who takes up what was offered goes on with the question that it was offered to.
-        at = index if chosen(turn.content, history[:index]) is None else index - 2
-        asked = history[at].content
-        if same and bare(asked) == same and bare(search_question(asked, history[:at])) == meant:
-            replies.append(reply.content)
-    return replies
+        at = index if chosen(turn.content, history[max(0, index - 2) : index]) is None else index - 2
+        if bare(history[at].content) == same:
+            before.append((at, reply.content))
+    if not before:
+        return []
+    *earlier, meant = map(bare, _search_questions([*history, Turn("user", question)]))
+    return [reply for at, reply in before if earlier[at] == meant]
 
 
 def asked_back(reply: str) -> bool:
@@ -96,6 +96,33 @@ def was_frustrated(history: Sequence[Turn]) -> bool:
     return any(turn.role == "user" and intent(turn.content, ()) == "frustration" for turn in history)
 
 
+def _search_questions(turns: Sequence[Turn]) -> list[str]:
+    """The text to search for with each of the turns; those of the agent search for nothing."""
+    texts: list[str] = []
+    # What a follow-up goes on with.
+    last: str | None = None
+    for index, turn in enumerate(turns):
+        text, before = turn.content, turns[max(0, index - 2) : index]
+        texts.append(text)
+        if turn.role != "user":
+            continue
+        titles = chosen(text, before)
+        if titles is not None:
+            texts[-1] = "\n".join((texts[-3], *titles))
+        elif last is not None and _goes_on(text, before):
+            texts[-1] = f"{last}\n{text}"
+        if titles:
+            last = texts[-1]
+        elif not is_follow_up(text) and intent(text, ()) == "question":
+            last = text
+    return texts
+
+
+def _goes_on(question: str, history: Sequence[Turn]) -> bool:
+    """Whether the question only makes sense after one before it."""
+    return is_follow_up(question) and intent(question, history) == "question"
+
+
 def _asked_back(turn: Turn) -> tuple[str, str] | None:
     match = _WHICH.fullmatch(turn.content) if turn.role == "assistant" else None
     return (match["first"], match["second"]) if match else None
@@ -103,7 +130,7 @@ def _asked_back(turn: Turn) -> tuple[str, str] | None:
 
 def _template(say: str) -> str:
     """What the agent says as a pattern that finds what was filled in."""
-    return re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+?)", re.escape(say))
+    return re.sub(r"\\\{(\w+)\\\}", rf"(?P<\1>.{{1,{TITLE_CHARACTERS}}}?)", re.escape(say))
 
 
 _WHICH = re.compile(_template(SAY["which"]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from agents.contract import Request
 from agents.terms import words
 
@@ -14,9 +16,12 @@ def keyword_in(request: Request) -> str | None:
 
     A keyword is one word or several that follow each other. Whole words are compared, case folded.
     """
+    keywords = request.policy.escalation_keywords
+    if not keywords:
+        return None
     said = _spaced(request.question)
-    keywords = (keyword for keyword in request.policy.escalation_keywords if words(keyword))
-    return next((keyword for keyword in keywords if _spaced(keyword) in said), None)
+    wanted = zip(keywords, _keywords(keywords), strict=True)
+    return next((keyword for keyword, spaced in wanted if spaced.strip() and spaced in said), None)
 
 
 def who_answers(model: str, request: Request) -> str:
@@ -33,6 +38,11 @@ def escalation_by_failure(*, unanswered: int, after: int) -> str | None:
     if 0 < after <= empty:
         return f"{empty} {'replies in a row' if empty > 1 else 'reply'} without an answer."
     return None
+
+
+@lru_cache(maxsize=200)
+def _keywords(keywords: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(_spaced, keywords))
 
 
 def _spaced(text: str) -> str:

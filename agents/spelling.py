@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 #: Shorter terms have too many neighbours that mean something else.
 SHORTEST = 5
+#: Longer ones are names and numbers of things, copied rather than typed: each has fifty neighbours a letter.
+LONGEST = 32
 #: Of shorter ones a letter in place of another makes another word more often than a slip: bread, break.
 SHORTEST_MISTAKEN = 7
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -16,7 +18,7 @@ def neighbours(term: str) -> set[str]:
 
     The first letter stands: people seldom mistake it. Only of Latin letters; a number is never a slip.
     """
-    if len(term) < SHORTEST or not (term.isascii() and term.isalpha()):
+    if not SHORTEST <= len(term) <= LONGEST or not (term.isascii() and term.isalpha()):
         return set()
     return set(_slips(term)) - {term}
 

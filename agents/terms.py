@@ -1,7 +1,7 @@
 """Which terms does a text hold, as search counts them?
 
 A term is the stem of a word that carries meaning. Articles and questions go through the same function,
-so that "Can I pay by credit card?" meets "Credit cards and other payments".
+so that "Can I pay by credit card?" meets "Credit cards and other payments". What it costs grows as the text does.
 """
 
 from __future__ import annotations
@@ -11,10 +11,15 @@ import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 
+from agents.folding import MOST_CHARACTERS, fold
 from agents.languages import Word, look_up
 
 #: Longest term, in characters. Longer ones are cut, in articles and questions alike.
 MAX_TERM = 64
+#: So much of a word is looked up: no suffix stands further on, and what is looked up is remembered.
+MAX_WORD = 2 * MAX_TERM
+#: Longest text whose terms are remembered, in characters: the parts of articles, not what somebody sends.
+REMEMBERED_CHARACTERS = 1000
 
 # Python counts no vowel sign or accent that is a character of its own to a word.
 _MARKS = "".join(chr(code) for code in range(0x300, 0x10000) if unicodedata.category(chr(code)) in ("Mn", "Mc"))
@@ -28,28 +33,36 @@ _UNSPACED = re.compile(
 )
 
 
-def words(text: str) -> list[str]:
-    """The words of a text in order: runs of letters, digits and marks, NFKC, case folded."""
-    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+def words(text: str, most: int = MOST_CHARACTERS) -> list[str]:
+    """The words of a text in order: runs of letters, digits and marks, NFKC, case folded.
+
+    The first `most` characters of the text count.
+    """
+    return _WORD.findall(fold(text, most))
 
 
-def terms(text: str, tag: str = "en") -> list[str]:
+def terms(text: str, tag: str = "en", most: int = MOST_CHARACTERS) -> list[str]:
     """The terms of a text in order, repeats included; `tag` is the language tag of the text.
 
-    Where nobody puts spaces between words, a term is two characters that follow each other.
+    Where nobody puts spaces between words, a term is two characters that follow each other. The first `most`
+    characters of the text count.
     """
-    plain = unicodedata.normalize("NFKC", text).casefold()
+    plain = fold(text, most)
     if "e-" in plain:
         plain = _E_WORD.sub("e", plain)
     found = _WORD.findall(plain)
     if not plain.isascii():
         found = [part for word in found for part in _parts(word)]
-    return _meant([look_up(word, tag) for word in found])
+    return _meant([look_up(word[:MAX_WORD], tag) for word in found])
+
+
+def term_set(text: str, tag: str = "en") -> frozenset[str]:
+    """The terms of a text, each once. Remembered, for the parts of articles that are quoted again and again."""
+    return _remembered(text, tag) if len(text) <= REMEMBERED_CHARACTERS else frozenset(terms(text, tag))
 
 
 @lru_cache(maxsize=2000)
-def term_set(text: str, tag: str = "en") -> frozenset[str]:
-    """The terms of a text, each once. Remembered, for the parts of articles that are quoted again and again."""
+def _remembered(text: str, tag: str) -> frozenset[str]:
     return frozenset(terms(text, tag))
 
 

@@ -1,6 +1,7 @@
 """What does the service cost, with the built-in agent? `make bench ARGS="service [chats] [rounds]"`.
 
-One server process on loopback, beside the bare server in the same run; 100 chats and 2 rounds.
+One server process on loopback, beside the bare server in the same run; 100 chats and 2 rounds. Idle sockets have a
+process of their own.
 """
 
 from __future__ import annotations
@@ -86,14 +87,22 @@ async def measure(
     return figures
 
 
-async def idle_memory(pid: int, address: str, headers: dict[str, str], count: int) -> float:
-    """Bytes of memory a silent socket costs."""
+async def idle_memory(pid: int, addresses: list[str], headers: dict[str, str]) -> float:
+    """Bytes of memory a silent socket costs: what so many more take than a tenth of them, which bring it all in."""
+
+    async def open_sockets(some: list[str]) -> list[websockets.ClientConnection]:
+        sockets = []
+        for address in some:
+            socket = await websockets.connect(address, additional_headers=headers, compression=None, proxy=None)
+            await socket.recv()
+            sockets.append(socket)
+        return sockets
+
+    first = len(addresses) // 10
+    sockets = await open_sockets(addresses[:first])
     before = resident_bytes(pid)
-    sockets = [
-        await websockets.connect(address, additional_headers=headers, compression=None, proxy=None)
-        for _ in range(count)
-    ]
-    cost = (resident_bytes(pid) - before) / count
+    sockets += await open_sockets(addresses[first:])
+    cost = (resident_bytes(pid) - before) / (len(addresses) - first)
     await asyncio.gather(*(socket.close() for socket in sockets))
     return cost
 
@@ -133,9 +142,23 @@ def lexicon(chats: int, rounds: int) -> None:
         asyncio.run(measure(pid, addresses[:chats], headers, rounds)).report(f"Lexicon, {chats} chats at once")
         stored = (stored_bytes(folder / "bench.sqlite3") - empty) / (20 + chats * rounds)
         print(f"Lexicon: {stored / 1024:.1f} KiB of database a question with its reply")
-        cost = asyncio.run(idle_memory(pid, addresses[0], headers, 500))
-        print(f"Lexicon: {cost / 1024:.1f} KiB of memory an idle socket")
         print(f"Lexicon: {resident_bytes(pid) / 2**20:.0f} MiB of memory the process after all that")
+
+
+def idle(count: int) -> None:
+    """Silent sockets, each on a chat of its own, in a process that has done nothing else and so has none free."""
+    with (
+        running.new_folder() as folder,
+        running.lexicon(f"sqlite:///{folder / 'bench.sqlite3'}", folder / "log") as own,
+    ):
+        headers = {"X-API-Key": own.api_key}
+        with httpx.Client(base_url=own.server.http, headers=headers) as client:
+            ids = [client.post("/api/v1/chats/", json={"user_id": "bench"}).json()["id"] for _ in range(count)]
+        own.server.terminate()
+        own.server.start()
+        addresses = [f"{own.server.ws}/ws/chat?user_id=bench&chat_id={chat}" for chat in ids]
+        cost = asyncio.run(idle_memory(own.pid, addresses, headers))
+        print(f"Lexicon: {cost / 1024:.1f} KiB of memory an idle socket, {count} of them in a process just started")
 
 
 def bare(chats: int, rounds: int) -> None:
@@ -150,4 +173,5 @@ def main(arguments: list[str]) -> None:
     numbers = [int(argument) for argument in arguments]
     chats, rounds = (numbers + [100, 2][len(numbers) :])[:2]
     lexicon(chats, rounds)
+    idle(1000)
     bare(chats, rounds)

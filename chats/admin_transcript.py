@@ -7,6 +7,7 @@ from datetime import datetime
 
 from chats.chats import list_messages
 from chats.models import Chat, Message, Reply
+from chats.takeover import ABANDONED
 
 #: Messages on a page.
 PAGE = 50
@@ -75,6 +76,8 @@ def _line(message: Message) -> Line:
         marks.append("cut at the longest length")
     if metadata.get("finish_reason") == "content_filter":
         marks.append("cut by the model's filter")
+    if metadata.get("finish_reason") == ABANDONED:
+        marks.append("abandoned: the processes that wrote it fell silent")
     if metadata.get("flagged") == "instructions":
         marks.append("gives the instructions away")
     return Line(message, "agent", "the agent", tuple(marks))

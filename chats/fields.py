@@ -58,6 +58,8 @@ def read_ttl(seconds: object) -> int:
     """How long a chat token lives, in seconds."""
     if seconds is None:
         return TTL_SECONDS
+    if isinstance(seconds, float) and seconds.is_integer():
+        seconds = int(seconds)  # To JSON, 60.0 is the integer 60.
     if type(seconds) is not int or not LEAST_TTL_SECONDS <= seconds <= MOST_TTL_SECONDS:
         raise invalid(ttl_seconds=f"must be an integer from {LEAST_TTL_SECONDS} to {MOST_TTL_SECONDS}")
     return seconds

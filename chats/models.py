@@ -59,10 +59,10 @@ class Chat(TenantOwned):
     metadata = JSONText(default=dict, blank=True)
     status = models.CharField(max_length=10, choices=Status, default=Status.ACTIVE)
     #: How often the status changed, and the latest changes as [last sequence before it, status] (chats/statuses.py).
-    status_count = models.PositiveIntegerField(default=0, editable=False)
-    recent_statuses = JSONText(default=list, editable=False)
+    status_count = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+    recent_statuses = JSONText(default=list, db_default=models.Value("[]"), editable=False)
     #: Why a person should take over, for staff; empty where the agent answers, and where staff took over by themselves.
-    escalation_reason = models.TextField(blank=True, editable=False)
+    escalation_reason = models.TextField(blank=True, default="", db_default="", editable=False)
     is_conversation = models.BooleanField("made over the customer API", default=False, editable=False)
     last_sequence = models.PositiveIntegerField("messages", default=0, editable=False)
     user_message_count = models.PositiveIntegerField("user messages", default=0, editable=False)
@@ -154,6 +154,8 @@ class Reply(TenantOwned):
 
     #: How often a reply is begun before it ends as failed (CONTRACT, guarantee 4: at most twice more).
     MAX_TRIES = 3
+    #: A reply on which two owners fell silent within this time is begun by no third: it may be what silences them.
+    SUSPECT_WITHIN = timedelta(seconds=60)
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     chat = models.ForeignKey(Chat, on_delete=models.CASCADE, related_name="replies")
@@ -163,6 +165,8 @@ class Reply(TenantOwned):
     epoch = models.PositiveIntegerField(default=1)
     tries = models.PositiveSmallIntegerField(default=0)
     owner = models.ForeignKey(Process, null=True, on_delete=models.SET_NULL)
+    #: The last beat of the latest owner that fell silent, on the database's clock; null where none did.
+    silent_at = models.DateTimeField(null=True)
     stop_requested = models.BooleanField(default=False)
     #: Whether a credit is reserved for it.
     reserved = models.BooleanField(default=False)
@@ -213,6 +217,29 @@ class Connection(TenantOwned):
     user = models.ForeignKey(EndUser, on_delete=models.CASCADE)
     key = models.ForeignKey(ApiKey, on_delete=models.CASCADE)
     connected_at = models.DateTimeField(default=timezone.now)
+    #: Whether it is a visitor's of the chat page: those are counted beside the tenant's own.
+    of_visitor = models.BooleanField(db_default=False, editable=False)
+    #: The visitor's address (`lexicon.addresses.network_id`), where it is bounded.
+    network = models.UUIDField(null=True, editable=False)
+    #: Its place among the tenant's, or the visitors', from 1 on; None for one that is counted (chats/places.py).
+    slot = models.PositiveIntegerField(null=True, editable=False)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=("tenant", "of_visitor", "slot"), condition=models.Q(slot__isnull=False), name="connection_slot"
+            ),
+        )
+        indexes = (
+            models.Index(
+                fields=("tenant", "of_visitor", "process"),
+                condition=models.Q(slot__isnull=True),
+                name="connection_without_slot",
+            ),
+            models.Index(
+                fields=("tenant", "network"), condition=models.Q(network__isnull=False), name="connection_of_network"
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.user_id} in {self.chat_id}"

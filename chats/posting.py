@@ -6,6 +6,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -17,6 +18,7 @@ from chats.models import Chat, Message, Reply
 from chats.statuses import change_status
 from chats.telling import tell
 from lexicon import metrics, tracing
+from lexicon.addresses import network_id
 from lexicon.errors import (
     INVALID_REQUEST,
     MESSAGE_LIMIT_REACHED,
@@ -27,9 +29,10 @@ from lexicon.errors import (
     invalid,
 )
 from lexicon.payload import MAX_BYTES, check_metadata, fingerprint, text_problem
+from lexicon.refusals import refused
 from lexicon.statements import Given, Insert, Select
 from tenants import credits
-from tenants.limits import user_windows
+from tenants.limits import user_windows, visitor_message_windows
 from tenants.models import EndUser, Tenant
 
 _STATES_OF_OPEN: Select[str] = Select(
@@ -85,14 +88,16 @@ def post_message(
     process_id: uuid.UUID | None,
     conversations_only: bool = False,
     of_end_user: bool = False,
+    network: str | None = None,
     conflict: ErrorKind = INVALID_REQUEST,
 ) -> Posted:
     """Save a message of the user (None: whom the chat was made for), and what is owed for it.
 
     With `process_id` its reply is claimed for that process if none runs. Reads tenant.account.
     Raises ApiError CHAT_NOT_FOUND, INVALID_REQUEST, MESSAGE_TOO_LONG, MESSAGE_LIMIT_REACHED,
-    RATE_LIMIT_EXCEEDED (too many wait or, of an end user, were sent within a minute) or
-    PAYMENT_REQUIRED; then nothing is stored. `conflict` is what an old client_message_id with other
+    RATE_LIMIT_EXCEEDED (too many wait or, of an end user or a visitor's address, were sent within a
+    minute) or PAYMENT_REQUIRED; then nothing is stored. `network` is the address of a visitor of the
+    page, where it is bounded; `conflict` is what an old client_message_id with other
     content is called.
     """
     chat = open_chat(tenant_id=tenant.id, chat_id=chat_id, conversations_only=conversations_only, locked=True)
@@ -106,6 +111,12 @@ def post_message(
         if not verdict.allowed:
             metrics.LIMITS_HIT.labels("user_messages").inc()
             raise ApiError(RATE_LIMIT_EXCEEDED, "Too many messages in one minute", retry_after=verdict.reset)
+    if network is not None and settings.VISITOR_MESSAGES_PER_MINUTE:
+        verdict = visitor_message_windows.count(network_id(network), settings.VISITOR_MESSAGES_PER_MINUTE)
+        if not verdict.allowed:
+            refused("visitor_messages", address=network)
+            problem = f"Too many messages came from your address. Try again in {verdict.reset} seconds"
+            raise ApiError(RATE_LIMIT_EXCEEDED, problem, retry_after=verdict.reset)
     answered = chat.status != Chat.Status.ESCALATED
     states = _STATES_OF_OPEN.all(tenant_id=tenant.id, chat_id=chat.id)
     if answered and states.count(Reply.State.QUEUED) >= tenant.queue_depth and states:

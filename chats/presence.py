@@ -7,21 +7,29 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Subquery
 from django.db.models.functions import Now
 
 from chats.chats import find_or_create_user, open_chat
 from chats.models import Chat, Connection, Process
+from chats.places import look_around, take_place
 from chats.tokens import check_origin, read_token
 from lexicon import metrics
+from lexicon.addresses import network_id
 from lexicon.errors import AUTH_ERROR, CONNECTION_LIMIT_EXCEEDED, INVALID_REQUEST, ApiError, invalid
 from lexicon.payload import text_problem
-from tenants.authentication import check_kind, open_key, open_live_key
-from tenants.models import Account, ApiKey, EndUser
+from lexicon.refusals import refused
+from lexicon.statements import Delete, Given
+from tenants.authentication import check_kind, name_of_key, open_key, open_live_key
+from tenants.models import ApiKey, EndUser, Tenant
 
 #: How long the row of a dead process is kept, for whoever wonders what happened.
 _DEAD_KEPT = timedelta(days=1)
+
+_PAGE_IS_FULL = "As many people as this page has room for chat at the moment"
+_ADDRESS_IS_FULL = "As many chats as one address may have are open from yours"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,8 @@ class Opened:
     after: int | None
     #: Whether a chat token opened it instead of a key.
     by_token: bool
+    #: The address of a visitor of the chat page, where it is bounded.
+    network: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +61,8 @@ class Parameters:
     #: The page it comes from, and the host it called; None where it is no browser.
     origin: str | None = None
     host: str = ""
+    #: Its address, where the bounds of addresses hold for it (`lexicon.addresses.bounded_network`).
+    network: str | None = None
 
 
 def open_connection(*, parameters: Parameters, connection_id: uuid.UUID, process_id: uuid.UUID) -> Opened:
@@ -60,27 +72,46 @@ def open_connection(*, parameters: Parameters, connection_id: uuid.UUID, process
 
     Raises ApiError AUTH_ERROR, WRONG_KEY_TYPE, INVALID_REQUEST, CHAT_NOT_FOUND or CONNECTION_LIMIT_EXCEEDED.
     """
-    key, user_id, chat_id = _find_caller(parameters)
+    key, user_id, chat_id, of_visitor = _find_caller(parameters)
+    network = parameters.network if of_visitor else None
     _check_parameters(user_id, chat_id)
     with transaction.atomic():
         # Locked against a deletion that looks for connections at this moment.
         chat = open_chat(tenant_id=key.tenant_id, chat_id=chat_id, locked=True)
         after = _read_after(parameters.after)
-        user, created = find_or_create_user(tenant_id=key.tenant_id, external_id=user_id)
-        Account.objects.select_for_update(no_key=True).get(tenant_id=key.tenant_id)
-        connections = Connection.objects.for_tenant(key.tenant_id).filter(process__in=Process.objects.living())
-        if connections.count() >= key.tenant.ws_connections:
-            metrics.LIMITS_HIT.labels("connections").inc()
-            raise ApiError(CONNECTION_LIMIT_EXCEEDED)
-        Connection.objects.create(
-            id=connection_id, process_id=process_id, tenant_id=key.tenant_id, chat=chat, user=user, key=key
+        user, created = chat.user, False
+        if user.external_id != user_id:
+            user, created = find_or_create_user(tenant_id=key.tenant_id, external_id=user_id)
+        row = Connection(
+            id=connection_id,
+            process_id=process_id,
+            tenant_id=key.tenant_id,
+            chat=chat,
+            user=user,
+            key=key,
+            of_visitor=of_visitor,
+            network=network_id(network) if network is not None else None,
         )
-    return Opened(key, chat, user, created, after, by_token=not parameters.raw_key)
+        _admit(row, key.tenant, network)
+    return Opened(key, chat, user, created, after, by_token=not parameters.raw_key, network=network)
+
+
+def name_of_credential(parameters: Parameters) -> str | uuid.UUID:
+    """What names the key that opens the socket: its digest, or the id that a chat token holds.
+
+    Raises NoValidKey where both are missing, malformed, or not ours; the database is not asked.
+    """
+    if parameters.raw_key or not parameters.token:
+        return name_of_key(parameters.raw_key)
+    return read_token(parameters.token).key_id
 
 
 def do_close_connection(connection_id: uuid.UUID) -> None:
     """The socket is gone."""
-    Connection.objects.all_tenants().filter(id=connection_id).delete()
+    _FORGET.run(connection_id=connection_id)
+
+
+_FORGET = Delete(lambda: Connection.objects.all_tenants().filter(id=Given("connection_id")))
 
 
 def beat(process_id: uuid.UUID) -> None:
@@ -118,19 +149,35 @@ def dead_keys(key_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
     return set(key_ids) - {key.id for key in keys if key.is_live}
 
 
-def _find_caller(parameters: Parameters) -> tuple[ApiKey, str, str]:
-    """The key that opens the socket, or that made the token which does, and for whom and what."""
+def _admit(row: Connection, tenant: Tenant, network: str | None) -> None:
+    """Raises ApiError CONNECTION_LIMIT_EXCEEDED where the visitor's address, or the tenant, has all it may.
+
+    Visitors have places of their own, half as many as the tenant: however many come, they take none of the tenant's.
+    """
+    places = tenant.ws_connections // 2 if row.of_visitor else tenant.ws_connections
+    most = settings.VISITOR_CONNECTIONS if network is not None else 0
+    around = look_around(row, places=places, bounded=bool(most))
+    if most and around.neighbours >= most:
+        refused("visitor_connections", address=network)
+        raise ApiError(CONNECTION_LIMIT_EXCEEDED, _ADDRESS_IS_FULL, fix="Close one of them, then connect again.")
+    if not take_place(row, places=places, counts=around.counts):
+        metrics.LIMITS_HIT.labels("connections").inc()
+        raise ApiError(CONNECTION_LIMIT_EXCEEDED, _PAGE_IS_FULL if row.of_visitor else None)
+
+
+def _find_caller(parameters: Parameters) -> tuple[ApiKey, str, str, bool]:
+    """The key that opens the socket, or that made the token which does, for whom and what, and if for a visitor."""
     if parameters.raw_key or not parameters.token:
         key = open_key(parameters.raw_key)
         check_kind(key, ApiKey.Kind.TENANT)
-        return key, parameters.user_id, parameters.chat_id
+        return key, parameters.user_id, parameters.chat_id, False
     token = read_token(parameters.token)
     key = open_live_key(token.key_id)
     check_origin(parameters.origin, host=parameters.host, tenant=key.tenant)
     for given, named in ((parameters.user_id, token.user_id), (parameters.chat_id, token.chat_id)):
         if given not in ("", named):
             raise ApiError(AUTH_ERROR, "The chat token is for another user or chat")
-    return key, token.user_id, token.chat_id
+    return key, token.user_id, token.chat_id, token.of_visitor
 
 
 def _read_after(text: str) -> int | None:

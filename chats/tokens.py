@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.core import signing
@@ -16,6 +17,7 @@ from django.http.request import split_domain_port, validate_host
 from django.utils import timezone
 
 from lexicon.errors import AUTH_ERROR, ApiError
+from tenants.authentication import NoValidKey
 from tenants.models import ApiKey, Tenant
 
 #: How long a token lives unless its maker says otherwise, and the bounds of what they may say, in seconds.
@@ -24,6 +26,8 @@ LEAST_TTL_SECONDS = 60
 MOST_TTL_SECONDS = 86_400
 
 _SALT = "lexicon.chat-token"
+#: What stands fifth in a visitor's token.
+_VISITOR = "visitor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +37,33 @@ class ChatToken:
     key_id: uuid.UUID
     chat_id: str
     user_id: str
+    #: Whether it was made for a visitor of the chat page, whose address has bounds.
+    of_visitor: bool = False
 
 
-def make_token(*, key: ApiKey, chat_id: uuid.UUID, user_id: str, ttl_seconds: int) -> tuple[str, datetime]:
+def make_token(
+    *, key: ApiKey, chat_id: uuid.UUID, user_id: str, ttl_seconds: int, of_visitor: bool = False
+) -> tuple[str, datetime]:
     """A token for that chat and user, and when it expires."""
     expires_at = (timezone.now() + timedelta(seconds=ttl_seconds)).replace(microsecond=0)
-    named = [str(key.id), str(chat_id), user_id, int(expires_at.timestamp())]
+    named: list[Any] = [str(key.id), str(chat_id), user_id, int(expires_at.timestamp())]
+    if of_visitor:
+        named.append(_VISITOR)
     return signing.dumps(named, salt=_SALT, compress=False), expires_at
 
 
 def read_token(token: str) -> ChatToken:
-    """What the token names. Raises ApiError AUTH_ERROR where it is not one of ours, or has expired."""
+    """What the token names. Raises NoValidKey where it is not one of ours, or has expired."""
     try:
-        key_id, chat_id, user_id, expires = signing.loads(token, salt=_SALT)
-    except signing.BadSignature:
-        raise ApiError(AUTH_ERROR, "Invalid chat token", fix=_NEW_TOKEN) from None
-    if datetime.fromtimestamp(expires, UTC) <= timezone.now():
-        raise ApiError(AUTH_ERROR, "The chat token has expired", fix=_NEW_TOKEN)
-    return ChatToken(uuid.UUID(key_id), chat_id, user_id)
+        key_id, chat_id, user_id, expires, *marks = signing.loads(token, salt=_SALT)
+        named = ChatToken(uuid.UUID(key_id), chat_id, user_id, of_visitor=_VISITOR in marks)
+        expires_at = datetime.fromtimestamp(expires, UTC)
+    # Signed, but of another shape: a later version made it.
+    except (signing.BadSignature, ValueError, TypeError, AttributeError):
+        raise NoValidKey("Invalid chat token", fix=_NEW_TOKEN) from None
+    if expires_at <= timezone.now():
+        raise NoValidKey("The chat token has expired", fix=_NEW_TOKEN)
+    return named
 
 
 def check_origin(origin: str | None, *, host: str, tenant: Tenant) -> None:

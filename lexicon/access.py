@@ -54,8 +54,12 @@ class AccessMiddleware:
         face = _face(request.path_info)
         metrics.REQUESTS.labels(face, str(status)).inc()
         metrics.REQUEST_SECONDS.labels(face).observe(seconds)
+        # What is refused without end has lines of its own (lexicon/refusals.py).
+        is_quiet = getattr(response, "is_counted", False) or (
+            request.path_info.startswith(_OF_MACHINES) and status < 400
+        )
         logger.log(
-            logging.DEBUG if request.path_info.startswith(_OF_MACHINES) and status < 400 else logging.INFO,
+            logging.DEBUG if is_quiet else logging.INFO,
             "answered",
             extra=logs.fields(
                 method=method,

@@ -30,7 +30,10 @@ from django.core.signals import request_started  # noqa: E402
 from django.db import close_old_connections, reset_queries  # noqa: E402
 from django.urls import re_path  # noqa: E402
 
-from lexicon.payload import MAX_BYTES  # noqa: E402
+from lexicon.middleware import TOO_LONG, is_of_api  # noqa: E402
+from lexicon.payload import max_body  # noqa: E402
+from lexicon.proxies import TrustedProxies  # noqa: E402
+from lexicon.refusals import refused  # noqa: E402
 from streaming import engine  # noqa: E402
 from streaming.consumer import ChatConsumer, UnknownSocket  # noqa: E402
 
@@ -60,39 +63,59 @@ async def lifespan(scope: Any, receive: Any, send: Any) -> None:
 async def http(scope: Any, receive: Any, send: Any) -> None:
     """Django, which reads a body to its end before it looks at its length.
 
-    Of a long one it is shown one byte too many, and nothing of what follows.
+    Of one that is too long it is shown what came within the bound, and `scope` says so (lexicon/middleware.py answers
+    it). The rest is not read: a server that reads ahead stops when its own buffer is full, and lexicon/http_protocol.py
+    closes the connection when the answer is written. Of one that says itself how long it is, nothing is read.
 
-    It also starts a thread for each request, in which what is synchronous runs. Of the API that is nothing but the
-    closing of the response, whose place is a thread that all share; it was a tenth of a question's processor time.
+    Django also starts a thread for each request, in which what is synchronous runs. Of the API and of probes that is
+    nothing but the closing of the response, whose place is a thread that all share; it was a tenth of a question's
+    processor time.
     """
-    room = MAX_BYTES + 1
+    path = scope["path"]
+    bound = room = max_body(path)
+
+    def refuse() -> dict[str, Any]:
+        scope[TOO_LONG] = bound
+        refused("body", address=scope["client"][0] if scope.get("client") else None)
+        return {"type": "http.request", "body": b"", "more_body": False}
 
     async def bounded() -> Any:
         nonlocal room
-        while True:
-            message = await receive()
-            if message["type"] != "http.request":
-                return message
-            if not room:
-                continue  # Django waits for the disconnect now, and dies of anything else.
-            body = message.get("body", b"")[:room]
-            room -= len(body)
-            return {**message, "body": body, "more_body": bool(room) and message.get("more_body", False)}
+        if TOO_LONG in scope:
+            await asyncio.Event().wait()  # Django waits for the disconnect until it has answered.
+        if room == bound and _declared_length(scope) > bound:
+            return refuse()
+        message = await receive()
+        if message["type"] == "http.request":
+            room -= len(message.get("body", b""))
+            if room < 0:
+                return refuse()
+        return message
 
-    path = scope["path"]
-    # A DELETE may wait for long (lexicon/urls.py).
-    serve = _django.handle if path.startswith("/api/v1/") and scope["method"].upper() != "DELETE" else _django
-    await serve(scope, bounded if path.startswith("/api/") else receive, send)
+    # A DELETE may wait for long (lexicon/urls.py). Probes are answered however many threads wait.
+    serve = _django.handle if is_of_api(path) and scope["method"].upper() != "DELETE" else _django
+    await serve(scope, bounded, send)
 
 
-application = ProtocolTypeRouter(
-    {
-        "http": http,
-        "websocket": URLRouter(
-            [re_path(r"^ws/chat/?\Z", ChatConsumer.as_asgi()), re_path(r"", UnknownSocket.as_asgi())]
-        ),
-        "lifespan": lifespan,
-    }
+def _declared_length(scope: Any) -> int:
+    """What `Content-Length` says; 0 where it says nothing that can be understood."""
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            return int(value) if value.isdigit() and len(value) < 20 else 0
+    return 0
+
+
+application = TrustedProxies(
+    ProtocolTypeRouter(
+        {
+            "http": http,
+            "websocket": URLRouter(
+                [re_path(r"^ws/chat/?\Z", ChatConsumer.as_asgi()), re_path(r"", UnknownSocket.as_asgi())]
+            ),
+            "lifespan": lifespan,
+        }
+    ),
+    trusted=settings.TRUSTED_PROXIES,
 )
 
 if (reactor := sys.modules.get("twisted.internet.reactor")) is not None:

@@ -29,7 +29,9 @@ def back_up(*, database: Mapping[str, Any], target: Path) -> int:
         raise BackupError(f"{target} exists. Name a new file: a backup never replaces another.")
     unfinished = target.with_name(target.name + ".unfinished")
     try:
-        os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+        # One that was left behind may be anybody's to read.
+        unfinished.unlink(missing_ok=True)
+        os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     except OSError as error:
         raise BackupError(f"{target} can not be written: {error.strerror}.") from error
     try:

@@ -20,6 +20,7 @@ from django.db import connections
 
 from lexicon import address_checks, agent_checks, data_checks
 from lexicon.data_checks import Found, engine_name
+from lexicon.open_files import ENOUGH, hard_limit
 
 #: The tag all of them have.
 TAG = "lexicon"
@@ -95,7 +96,7 @@ def public_url() -> Found:
         yield checks.Warning(
             "PUBLIC_URL is https, so a proxy stands in front, but TRUSTED_PROXIES names none.",
             hint="Name its address or network; else everybody has the proxy's address, and 20 failed logins to the "
-            "admin lock it for all.",
+            "admin lock it for all browsers that have not logged in before.",
             id="lexicon.W009",
         )
 
@@ -127,13 +128,31 @@ def durations() -> Found:
             "wait that long. Without it, it is 6.",
             id="lexicon.E010",
         )
-    for name in ["PING_SECONDS", "SLOW_READER_SECONDS", "STATEMENT_SECONDS", *_MODEL_TIMEOUTS]:
+    for name in [
+        "PING_SECONDS",
+        "SLOW_READER_SECONDS",
+        "HEAD_SECONDS",
+        "BODY_SECONDS",
+        "STATEMENT_SECONDS",
+        *_MODEL_TIMEOUTS,
+    ]:
         seconds = getattr(settings, name)
         if not 0 < seconds < math.inf:
             yield checks.Error(f"{name} is {seconds:g}.", hint="It is a number of seconds above 0.", id="lexicon.E018")
     if settings.DRAIN_SECONDS < 0:
         hint = "It is a number of seconds; with 0 every reply that runs is handed over at once."
         yield checks.Error(f"DRAIN_SECONDS is {settings.DRAIN_SECONDS:g}.", hint=hint, id="lexicon.E018")
+
+
+def open_files() -> Found:
+    """W023. Of the hard limit: the server raises its soft one to that."""
+    limit = hard_limit()
+    if limit < ENOUGH:
+        yield checks.Warning(
+            f"A process may have {limit} open files, and each connection is one.",
+            hint=f"Raise the hard limit to {ENOUGH} or more: LimitNOFILE= in systemd, ulimits in compose.yaml.",
+            id="lexicon.W023",
+        )
 
 
 # --- What they ask ---
@@ -169,6 +188,7 @@ _ALWAYS = (
     public_url,
     trusted_proxies,
     durations,
+    open_files,
     address_checks.optional_addresses,
     address_checks.port,
     data_checks.processes,

@@ -14,9 +14,13 @@ from collections.abc import Callable
 from contextvars import copy_context
 from typing import ParamSpec, TypeVar
 
+from django.conf import settings
 from django.db import InterfaceError, OperationalError, connections
+from django.db.migrations.executor import MigrationExecutor
 
+from lexicon import logs
 from lexicon.errors import SERVICE_UNAVAILABLE, ApiError, unavailable
+from lexicon.refusals import refused
 from lexicon.thread_pool import ThreadPool
 
 P = ParamSpec("P")
@@ -42,7 +46,25 @@ async def in_thread(unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
     asked = time.monotonic()
     # What the caller's lines are about, those of the thread are about, too.
     about = copy_context()
-    return await _pool.run(lambda: about.run(lambda: _run(asked, unit, *args, **kwargs)))
+    return await _pool.run(lambda: about.run(lambda: _run(asked, unit, *args, **kwargs)), lane=_lane())
+
+
+def _lane() -> str:
+    """Who waits for whom: units of a tenant for each other, and what is of nobody yet for its like."""
+    about = logs.about()
+    return about.get("tenant_id") or about.get("chat_id", "")
+
+
+def check_room() -> None:
+    """Before a new message is stored. Raises ApiError SERVICE_UNAVAILABLE where DATABASE_QUEUE units wait already.
+
+    Of those who ask for much, that is: whose lane has less than its share of what waits is let through. Each message
+    brings some more units, so that those that are refused are what lets the others be answered in time. Nothing else is
+    refused: what was begun goes on.
+    """
+    if settings.DATABASE_QUEUE and _pool.is_full(settings.DATABASE_QUEUE, lane=_lane()):
+        refused("database_queue")
+        raise unavailable()
 
 
 async def in_thread_until_answered(unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -77,3 +99,9 @@ def release_connections() -> None:
     """Give this thread's connections back to their pool, or close those past their age."""
     for connection in connections.all(initialized_only=True):
         connection.close_if_unusable_or_obsolete()
+
+
+def misses_migrations() -> bool:
+    """Whether a migration of this version was not run on the database. Reads all of them: a tenth of a second."""
+    executor = MigrationExecutor(connections["default"])
+    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))

@@ -107,6 +107,8 @@ RATE_LIMIT_EXCEEDED = ErrorKind(
     "Too many requests",
     "Wait as long as Retry-After (or details.retry_after) says, then go on.",
     http=429,
+    # On connecting alone, as INVALID_REQUEST: a frame too many keeps the socket open.
+    close=4429,
 )
 CONNECTION_LIMIT_EXCEEDED = ErrorKind(
     "CONNECTION_LIMIT_EXCEEDED",

@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,8 @@ def path() -> Path:
 def load() -> dict[str, str]:
     """What the file holds; empty where there is none."""
     try:
+        if stat.S_IMODE(path().stat().st_mode) & 0o077:
+            path().chmod(0o600)  # Restored or copied: its owner alone may read it.
         return json.loads(path().read_text())
     except FileNotFoundError:
         return {}

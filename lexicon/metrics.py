@@ -7,6 +7,7 @@ says. No label names a tenant. docs/watching.md says what to watch.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 
@@ -22,8 +23,12 @@ from prometheus_client import (
 
 disable_created_metrics()
 
+logger = logging.getLogger(__name__)
+
 #: Seconds between two looks at how late the event loop is.
 _LOOK_EVERY = 0.5
+#: Seconds that are worth a line of the log.
+_LATE = 1.0
 #: Upper bounds, in seconds.
 _QUICK = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _SLOW = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -38,6 +43,7 @@ REQUEST_SECONDS = Histogram(
 )
 CONNECTIONS = Gauge("lexicon_connections", "WebSockets that are open.", multiprocess_mode="livesum")
 LIMITS_HIT = Counter("lexicon_limits_hit", "Requests, sockets, frames and messages refused by a limit.", ["limit"])
+REFUSALS = Counter("lexicon_refusals", "Connections, requests and visitors refused before they cost much.", ["reason"])
 
 REPLIES = Counter("lexicon_replies", "Replies that ended, by how.", ["state"])
 REPLIES_RUNNING = Gauge("lexicon_replies_running", "Replies that are being written here.", multiprocess_mode="livesum")
@@ -61,7 +67,13 @@ TOKENS = Counter("lexicon_tokens", "Tokens of replies that ended, as they are ch
 MODEL_ERRORS = Counter("lexicon_model_errors", "Replies that their model (or the agent) failed.", ["reason"])
 FLAGGED = Counter("lexicon_replies_flagged", "Replies that staff should look at, by why.", ["reason"])
 TAKEOVERS = Counter("lexicon_takeovers", "Replies taken over from a process that died.")
+ABANDONED = Counter(
+    "lexicon_replies_abandoned", "Replies that failed because the processes that wrote them fell silent."
+)
 
+TASK_RESTARTS = Counter(
+    "lexicon_task_restarts", "Tasks begun again that must never end: each is a fault of the program.", ["task"]
+)
 WEBHOOK_ATTEMPTS = Counter("lexicon_webhook_attempts", "Attempts to deliver a webhook, by how they went.", ["result"])
 
 LOOP_LAG = Histogram(
@@ -77,6 +89,38 @@ REDIS_UP = Gauge(
 )
 
 LIMITS = ("requests", "connections", "frames", "queue", "user_messages", "conversation", "credits")
+#: Why somebody is refused (lexicon/refusals.py): by the wire, by the bounds of an address, by load, staff's.
+REFUSAL_REASONS = (
+    "head",  # a request's head, or a handshake's line, that is too long
+    "head_time",  # a head that did not come in time
+    "body",  # a body that is too long
+    "body_time",  # a body that fell silent
+    "malformed",  # what is no HTTP, or a handshake that is none
+    "connections",  # more connections than the process may have open
+    "frame",  # a frame, or a number of its fragments, that is too large
+    "control_frames",  # pings, pongs and closes without end
+    "after_close",  # whatever was sent on a socket after it was closed
+    "strangers",  # requests and handshakes without a valid key, of one address
+    "visitors",  # new visitors of the chat page, of one address
+    "visitor_messages",  # their messages
+    "visitor_connections",  # their sockets
+    "database_queue",  # messages, while too much waits for the database's threads
+    "logins",  # logins to the admin, after too many that failed
+)
+#: What runs for as long as the process serves (streaming/supervision.py).
+TASKS = (
+    "reconcile",  # compares what runs here with what the database says
+    "webhooks",
+    "embeddings",
+    "process_metrics",
+    "refusal_lines",
+    "hints_receive",  # from other processes, by Redis
+    "hints_subscribe",
+    "hints_send",
+    "live_text_write",  # what replies say, to Redis
+    "live_text_read",
+    "poll",  # of the chats that are followed, once a second
+)
 REPLY_STATES = ("done", "failed", "stopped", "dropped")
 DIRECTIONS = ("input", "output")
 #: `AgentFailure.reason`, and "internal" for what no agent should raise.
@@ -89,6 +133,8 @@ for _backend in BACKENDS:
 # A counter that is there from the beginning shows its first step, too.
 for _counter, _labels in (
     (LIMITS_HIT, LIMITS),
+    (REFUSALS, REFUSAL_REASONS),
+    (TASK_RESTARTS, TASKS),
     (REPLIES, REPLY_STATES),
     (TOKENS, DIRECTIONS),
     (MODEL_ERRORS, MODEL_REASONS),
@@ -121,7 +167,10 @@ async def watch_process() -> None:
         asked = time.monotonic()
         await asyncio.sleep(_LOOK_EVERY)
         now = time.monotonic()
-        LOOP_LAG.observe(max(0.0, now - asked - _LOOK_EVERY))
+        late = max(0.0, now - asked - _LOOK_EVERY)
+        LOOP_LAG.observe(late)
+        if late >= _LATE:
+            logger.warning("the event loop was late", extra={"fields": {"seconds": round(late, 1)}})
         HEARTBEAT_AGE.set(now - _beat_at)
 
 

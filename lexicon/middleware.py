@@ -6,15 +6,20 @@ back. The API needs none of it (no session, no cookie ever authenticates it), so
 
 from __future__ import annotations
 
+import logging
 import re
+import traceback
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from asgiref.sync import markcoroutinefunction
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
+from django.core.exceptions import TooManyFieldsSent, ValidationError
+from django.db import DataError
 from django.http import HttpRequest, HttpResponseBase
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.common import CommonMiddleware
@@ -24,6 +29,10 @@ from django.utils.deprecation import MiddlewareMixin
 
 from chats.staff_presence import note_presence
 from lexicon import logs
+from lexicon.answers import error_of, error_response, malformed, method_not_allowed
+from lexicon.errors import PAYLOAD_TOO_LARGE, ApiError
+
+logger = logging.getLogger(__name__)
 
 _PLAIN_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 
@@ -51,9 +60,119 @@ class RequestIdMiddleware:
         return response
 
 
+class WellFormedMiddleware:
+    """Refuses what no view should have to read: a query that is none, and methods that the address does not take.
+
+    A key is known by now, so that the request counts. What others answer to a wrong method gets the one shape.
+    """
+
+    async_capable = True
+    sync_capable = False
+
+    def __init__(self, get_response: Callable[[HttpRequest], Awaitable[HttpResponseBase]]) -> None:
+        self.get_response = get_response
+        markcoroutinefunction(self)
+
+    async def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """The answer of the view, or the refusal."""
+        try:
+            _check_query(request)
+        except ApiError as error:
+            return error_response(request, error)
+        response = await self.get_response(request)
+        if len(response.get("Location", "")) > _MOST_LOCATION:
+            response.close()
+            return error_response(request, malformed("The address is too long to be led on from"))
+        if response.status_code == 405 and response.get("Content-Type") != "application/json":
+            response.close()
+            return method_not_allowed(request, response.get("Allow", "").split(", "))
+        return response
+
+    async def process_view(
+        self, request: HttpRequest, view: Any, args: Any, parts: dict[str, Any]
+    ) -> HttpResponseBase | None:
+        """The refusal of a method, or None where the view may look at it."""
+        assert request.resolver_match is not None
+        in_admin = "admin" in request.resolver_match.namespaces
+        allowed = _FORMS if in_admin else getattr(view, "allowed_methods", None)
+        return None if allowed is None or request.method in allowed else method_not_allowed(request, allowed)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+        """400 where the admin was given what no column holds: an id that is none, a number beyond 64 bits, NUL.
+
+        Django's admin hands much of its addresses and forms to the ORM as it came, and has no answer to what that says.
+        """
+        match = request.resolver_match
+        if match is None or "admin" not in match.namespaces or not _is_of_conversion(exception):
+            return None
+        # It may be ours, too.
+        logger.warning("a value that no column holds", exc_info=exception)
+        return error_response(request, malformed("The address or the form has a value that can not be looked up"))
+
+
+#: Longest address that a page leads on to, in characters. It may quote the one that was asked for, and a proxy takes an
+#: answer whose head is over its buffer (nginx: 4 KiB) for a failure of the process, which gets no requests for a while.
+_MOST_LOCATION = 2000
+#: What pages with forms take. Django's admin would take any other method for a GET, or answer OPTIONS.
+_FORMS = ("GET", "HEAD", "POST")
+
+
+def _is_of_conversion(exception: BaseException) -> bool:
+    """Whether the ORM, or the database, could not make a value of what it was given."""
+    if isinstance(exception, DataError):
+        return True
+    if not isinstance(exception, ValidationError | ValueError | OverflowError) or exception.__traceback__ is None:
+        return False
+    *_, (innermost, _) = traceback.walk_tb(exception.__traceback__)
+    return str(innermost.f_globals.get("__name__", "")).startswith("django.db.")
+
+
+def _check_query(request: HttpRequest) -> None:
+    """Raises ApiError INVALID_REQUEST where the query has more than 1,000 parameters, or is not UTF-8."""
+    if not (query := request.META["QUERY_STRING"]):
+        return
+    try:
+        unquote_to_bytes(query).decode()
+        _ = request.GET
+    except UnicodeDecodeError:
+        raise malformed("The query is not UTF-8, percent-encoded") from None
+    except TooManyFieldsSent as error:
+        raise error_of(error) from None
+
+
 def is_api(request: HttpRequest) -> bool:
     """Whether the request is the API's, which knows no browser."""
-    return request.path_info.startswith(("/api/v1/", "/healthz", "/readyz", "/metrics"))
+    return is_of_api(request.path_info)
+
+
+def is_of_api(path: str) -> bool:
+    """Whether the path is the API's, or one that probes ask for."""
+    return path.startswith(("/api/v1/", "/healthz", "/readyz", "/metrics"))
+
+
+#: The key of an ASGI scope whose body is longer than it may be, with that bound as its value (lexicon/asgi.py).
+TOO_LONG = "lexicon.body_is_too_long"
+
+
+class BodyLengthMiddleware:
+    """Refuses a body that is too long, on every path, whether or not what is there would have looked at it."""
+
+    async_capable = True
+    sync_capable = False
+
+    def __init__(self, get_response: Callable[[HttpRequest], Awaitable[HttpResponseBase]]) -> None:
+        self.get_response = get_response
+        markcoroutinefunction(self)
+
+    async def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """The answer; after a refusal the connection is closed."""
+        bound = getattr(request, "scope", {}).get(TOO_LONG)
+        if bound is None:
+            return await self.get_response(request)
+        problem = f"The body is larger than {bound // (1024 * 1024)} MiB"
+        response = error_response(request, ApiError(PAYLOAD_TOO_LARGE, problem))
+        response["Connection"] = "close"
+        return response
 
 
 class SecurityHeadersMiddleware(SecurityMiddleware):

@@ -5,7 +5,7 @@ Every call is short and gives up soon: who asks has another way. Without REDIS_U
 
 from __future__ import annotations
 
-import asyncio
+import time
 from functools import cache
 from typing import Any
 
@@ -27,6 +27,10 @@ _TIMEOUTS: dict[str, Any] = {"socket_timeout": CALL_SECONDS, "socket_connect_tim
 @cache
 def client() -> redis.Redis:
     """For threads."""
+    return _new_client()
+
+
+def _new_client() -> redis.Redis:
     return redis.Redis.from_url(settings.REDIS_URL, retry=Retry(NoBackoff(), 0), **_TIMEOUTS)
 
 
@@ -35,16 +39,19 @@ def new_async_client() -> redis.asyncio.Redis:
     return redis.asyncio.Redis.from_url(settings.REDIS_URL, retry=AsyncRetry(NoBackoff(), 0), **_TIMEOUTS)
 
 
-async def state() -> str:
-    """What `/readyz` tells: "up", "away" or "not configured"."""
+def state() -> str:
+    """What `/readyz` tells: "up", "away" or "not configured". For threads."""
     if not settings.REDIS_URL:
         return "not configured"
-    asked = new_async_client()
-    try:
-        async with asyncio.timeout(CALL_SECONDS):
-            await asked.echo("there?")
-    except AWAY:
-        return "away"
-    finally:
-        await asked.aclose()
+    # A connection of its own: what is known of one that was made before is how things were then.
+    with _new_client() as own:
+        try:
+            own.echo("there?")
+        except AWAY:
+            return "away"
     return "up"
+
+
+def loop_was_late(asked: float) -> bool:
+    """Whether a call of this moment (monotonic) took so long that the event loop was late, and not Redis."""
+    return time.monotonic() - asked > 2 * CALL_SECONDS

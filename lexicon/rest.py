@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.views import set_rollback
 
 from lexicon import errors
-from lexicon.answers import error_of, error_response
+from lexicon.answers import error_of, error_response, method_not_allowed
 from lexicon.errors import ApiError
 from lexicon.payload import MAX_BYTES, read_object, write_json
 
@@ -62,12 +62,9 @@ def answer_exception(exception: Exception, context: dict[str, Any]) -> HttpRespo
     if isinstance(exception, Http404 | exceptions.NotFound):
         error = ApiError(errors.NOT_FOUND)
     elif isinstance(exception, exceptions.MethodNotAllowed):
-        error = ApiError(errors.METHOD_NOT_ALLOWED, f"The method {request.method} is not allowed here")
+        return method_not_allowed(request, context["view"].allowed_methods)
     elif isinstance(exception, exceptions.UnsupportedMediaType):
         error = ApiError(errors.UNSUPPORTED_MEDIA_TYPE)
     else:
         error = error_of(exception)
-    response = error_response(request, error)
-    if isinstance(exception, exceptions.MethodNotAllowed):
-        response["Allow"] = ", ".join(context["view"].allowed_methods)
-    return response
+    return error_response(request, error)

@@ -19,6 +19,7 @@ from types import FrameType
 
 import uvicorn
 
+from lexicon.open_files import backlog, raise_limit
 from lexicon.workers import stop_with_parent, supervise
 
 #: How much longer than replies an SSE response may go on after SIGTERM, so that each gets its last event.
@@ -52,6 +53,7 @@ def main(arguments: list[str]) -> int:
     worker = parser.parse_args(arguments).worker
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lexicon.settings")
     _give_memory_back()
+    raise_limit()
     import django
     from django.conf import settings
     from django.core.exceptions import ImproperlyConfigured
@@ -78,12 +80,14 @@ def main(arguments: list[str]) -> int:
 def _config() -> uvicorn.Config:
     from django.conf import settings
 
-    from lexicon.protocols import HttpProtocol, WebSocketProtocol
+    from lexicon.http_protocol import HttpProtocol
+    from lexicon.websocket_protocol import WebSocketProtocol
 
     return uvicorn.Config(
         "lexicon.asgi:application",
         host=settings.HOST,
         port=settings.PORT,
+        backlog=backlog(),
         loop="uvloop",
         http=HttpProtocol,
         ws=WebSocketProtocol,
@@ -98,8 +102,8 @@ def _config() -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=bool(settings.TRUSTED_PROXIES),
-        forwarded_allow_ips=settings.TRUSTED_PROXIES,
+        # lexicon/proxies.py does it.
+        proxy_headers=False,
     )
 
 

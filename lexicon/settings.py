@@ -61,12 +61,22 @@ HTTPS = _public.scheme == "https"
 ALLOWED_HOSTS = given(env.list, "ALLOWED_HOSTS", [_public.hostname, "localhost", "127.0.0.1", "[::1]"])
 TRUSTED_PROXIES: list[str] = given(env.list, "TRUSTED_PROXIES", [])
 
+#: What one address may have, an IPv6 network (/64) as one; 0 for no bound. Of strangers, who show no valid key:
+#: requests and handshakes. Of visitors of the chat page: new ones, their messages, and their sockets at once.
+STRANGERS_PER_MINUTE = given(env.int, "STRANGERS_PER_MINUTE", 600)
+VISITORS_PER_HOUR = given(env.int, "VISITORS_PER_HOUR", 60)
+VISITOR_MESSAGES_PER_MINUTE = given(env.int, "VISITOR_MESSAGES_PER_MINUTE", 60)
+VISITOR_CONNECTIONS = given(env.int, "VISITOR_CONNECTIONS", 20)
+for _name in ("STRANGERS_PER_MINUTE", "VISITORS_PER_HOUR", "VISITOR_MESSAGES_PER_MINUTE", "VISITOR_CONNECTIONS"):
+    if globals()[_name] < 0:
+        raise ImproperlyConfigured(f"{_name} must be 1 or more, or 0 for no bound, not {globals()[_name]}.")
+
 # --- Parts ---------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
     # It is `runserver`, and brings twisted with it: a quarter of the processor time that any other start would take.
     *(["daphne"] if "runserver" in sys.argv else []),
-    "django.contrib.admin",
+    "tenants.apps.StaffAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -89,6 +99,8 @@ MIDDLEWARE = [
     "lexicon.access.AccessMiddleware",
     "lexicon.middleware.SecurityHeadersMiddleware",
     "tenants.middleware.CallerMiddleware",
+    "lexicon.middleware.BodyLengthMiddleware",
+    "lexicon.middleware.WellFormedMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
     "lexicon.middleware.PageSessionMiddleware",
     "lexicon.middleware.PageCommonMiddleware",
@@ -131,6 +143,10 @@ REST_FRAMEWORK = {
 
 #: How long one statement may take; a lock may be waited for 0.4 of that.
 STATEMENT_SECONDS = given(env.float, "STATEMENT_SECONDS", 5.0)
+#: How many units may wait for a thread of the database's until new messages are refused; 0 for no bound.
+DATABASE_QUEUE = given(env.int, "DATABASE_QUEUE", 500)
+if DATABASE_QUEUE < 0:
+    raise ImproperlyConfigured(f"DATABASE_QUEUE must be 1 or more, or 0 for no bound, not {DATABASE_QUEUE}.")
 try:
     _url = given(env.str, "DATABASE_URL", "") or f"sqlite:///{BASE_DIR / 'db.sqlite3'}"
     DATABASES = {"default": dj_database_url.parse(_url)}
@@ -206,6 +222,10 @@ LEASE_MARGIN_SECONDS = LEASE_SECONDS / 6
 DRAIN_SECONDS = given(env.float, "DRAIN_SECONDS", 20.0)
 #: A client that reads nothing of what waits for it, WebSocket or SSE, is cut after so long.
 SLOW_READER_SECONDS = given(env.float, "SLOW_READER_SECONDS", 15.0)
+#: How long a request's line and headers may take to come, from the connection or their first byte on.
+HEAD_SECONDS = given(env.float, "HEAD_SECONDS", 10.0)
+#: How long a request's body may be silent.
+BODY_SECONDS = given(env.float, "BODY_SECONDS", 30.0)
 #: Equal processes that serve the port.
 WEB_CONCURRENCY = given(env.int, "WEB_CONCURRENCY", 1)
 if WEB_CONCURRENCY < 1:
@@ -261,6 +281,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 #: Somebody of the staff who has not used the admin for so long is away: a visitor who waits for a person is told so.
 STAFF_AWAY_SECONDS = given(env.float, "STAFF_AWAY_SECONDS", 600.0)
+CSRF_FAILURE_VIEW = "lexicon.answers.forged"
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if HTTPS else []
 SESSION_COOKIE_NAME = "lexicon_session"
 SESSION_COOKIE_AGE = int(timedelta(hours=8).total_seconds())
@@ -321,7 +342,7 @@ LOGGING = {
         "uvicorn.error": {"filters": ["own_lines_only"]},
         # Django logs every 4xx as a warning; a refused request is no news to the operator.
         "django.request": {"level": "ERROR", "filters": ["unforeseen_only"]},
-        "django.security.DisallowedHost": {"level": "CRITICAL"},
+        "django.security": {"level": "CRITICAL"},
         "django.db.backends": {"level": "WARNING"},
         # It logs a trace a second while Redis is away; streaming/wakes.py says so once.
         "channels_redis.pubsub": {"level": "CRITICAL"},

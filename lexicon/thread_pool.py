@@ -4,6 +4,9 @@ In one and the same, as long as that gets on: threads that work at a time hand P
 statement. A question with its reply took half as much processor time again with eight of them (`make bench
 ARGS="relay 20 1 10"`). Another one joins in where whoever works has been at one unit for SLOW seconds, so that a
 statement that takes long holds up nobody else, and where units wait for LATE seconds before they are begun.
+
+Units wait in lanes, a tenant's in one of its own, and the lanes take turns: who gives a hundred at once waits for them,
+and nobody else does.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import asyncio
 import contextlib
 import threading
 import time
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -61,10 +65,52 @@ def _settle(future: asyncio.Future[Any], answer: Any, failure: BaseException | N
         future.set_result(answer)
 
 
+class _Lanes:
+    """Units that wait: those of a lane in the order they came, one of each lane after the other."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        #: The lane whose turn is next stands first.
+        self._lanes: OrderedDict[str, deque[_Unit]] = OrderedDict()
+        #: A word for each unit; None for the end of one who waits.
+        self._words: SimpleQueue[bool | None] = SimpleQueue()
+
+    def put(self, unit: _Unit, lane: str) -> None:
+        with self._lock:
+            self._lanes.setdefault(lane, deque()).append(unit)
+        self._words.put(True)
+
+    def end_one(self) -> None:
+        """Tell one who waits, after all units that wait now, that no more come."""
+        self._words.put(None)
+
+    def get(self, *, block: bool) -> _Unit | None:
+        """The next one; None for the end. Raises Empty where there is none and `block` is not set."""
+        if self._words.get(block) is None:
+            return None
+        with self._lock:
+            lane, units = self._lanes.popitem(last=False)
+            unit = units.popleft()
+            if units:
+                self._lanes[lane] = units
+        return unit
+
+    def empty(self) -> bool:
+        return self._words.empty()
+
+    def are_full(self, most: int, lane: str) -> bool:
+        """Whether so many wait, and of this lane no fewer than its share."""
+        count = self._words.qsize()
+        if count < most:
+            return False
+        with self._lock:
+            return len(self._lanes.get(lane, ())) * len(self._lanes) >= count
+
+
 class _Worker:
     """A thread of the pool."""
 
-    def __init__(self, units: SimpleQueue[_Unit | None], name: str) -> None:
+    def __init__(self, units: _Lanes, name: str) -> None:
         self._units = units
         #: When it began what it is at, on the monotonic clock; None while it waits.
         self.began: float | None = None
@@ -90,7 +136,7 @@ class _Worker:
 
     def _work_off(self) -> None:
         try:
-            while (unit := self._units.get_nowait()) is not None:
+            while (unit := self._units.get(block=False)) is not None:
                 self._begin(unit)
                 unit.run()
                 unit.tell()
@@ -105,7 +151,7 @@ class _First(_Worker):
     """The one that always works."""
 
     def _work(self) -> None:
-        while (unit := self._units.get()) is not None:
+        while (unit := self._units.get(block=True)) is not None:
             self._begin(unit)
             unit.run()
             # Before anybody can come with the next one.
@@ -115,19 +161,25 @@ class _First(_Worker):
 
 
 class ThreadPool:
-    """At most `threads` of them, started when they are first needed. Its units begin in the order they came."""
+    """At most `threads` of them, started when they are first needed. Units of a lane begin in the order they came."""
 
     def __init__(self, threads: int, name: str) -> None:
         self._most = threads
         self._name = name
-        self._units: SimpleQueue[_Unit | None] = SimpleQueue()
+        self._units = _Lanes()
         self._workers: list[_Worker] = []
         #: The event loop that is about to look whether another one should join in.
         self._looking: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
-    async def run(self, call: Callable[[], Any]) -> Any:
-        """What `call` answers, run in a thread. Whoever is cancelled meanwhile does not stop it once it has begun.
+    def is_full(self, most: int, *, lane: str = "") -> bool:
+        """Whether so many units wait to be begun, and those of this lane are at least its share of them."""
+        return self._units.are_full(most, lane)
+
+    async def run(self, call: Callable[[], Any], *, lane: str = "") -> Any:
+        """What `call` answers, run in a thread, after what waits in its lane.
+
+        Whoever is cancelled meanwhile does not stop it once it has begun.
 
         Raises RuntimeError where the pool is closed.
         """
@@ -137,7 +189,7 @@ class ThreadPool:
         if not self._workers:
             self._workers.append(_First(self._units, f"{self._name}_0"))
         answered = loop.create_future()
-        self._units.put(_Unit(call, answered))
+        self._units.put(_Unit(call, answered), lane)
         self._help_where_slow()
         self._look_soon(loop)
         try:
@@ -152,7 +204,7 @@ class ThreadPool:
         for worker in self._workers:
             worker.calls.put(None)
         for _ in self._workers:
-            self._units.put(None)
+            self._units.end_one()
         for worker in self._workers:
             worker.thread.join()
 

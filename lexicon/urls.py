@@ -54,6 +54,13 @@ def pooled_unless_deleting(view: Callable[..., HttpResponse]) -> Any:
     return run
 
 
+def only(view: Callable[..., Any], *methods: str) -> Any:
+    """The view, for these methods: lexicon/middleware.py answers any other, before cookies are looked at."""
+    view.allowed_methods = methods  # type: ignore[attr-defined]
+    return view
+
+
+_READ = ("GET", "HEAD")
 _CHATS = r"^api/v1/chats"
 _CONVERSATIONS = r"^api/v1/customer/conversations"
 
@@ -75,19 +82,20 @@ urlpatterns = [
     re_path(rf"{_CONVERSATIONS}/?\Z", pooled(ConversationViewSet.as_view({"post": "create"}))),
     re_path(rf"{_CONVERSATIONS}/(?P<conversation_id>[^/]+)/messages/?\Z", conversation_messages),
     re_path(rf"{_CONVERSATIONS}/(?P<conversation_id>[^/]+)/stream/?\Z", conversation_stream),
-    re_path(r"^api/schema/?\Z", documents.schema),
-    re_path(r"^api/docs/?\Z", documents.docs),
-    re_path(r"^api/asyncapi\.yaml\Z", documents.asyncapi_yaml),
-    path("", page.page),
-    path("chat", page.visit),
-    path("widget.js", widget.script),
-    path("widget/<uuid:tenant_id>", widget.frame),
-    path("healthz", health.alive),
-    path("readyz", health.ready),
+    re_path(r"^api/schema/?\Z", only(documents.schema, *_READ)),
+    re_path(r"^api/docs/?\Z", only(documents.docs, *_READ)),
+    re_path(r"^api/asyncapi\.yaml\Z", only(documents.asyncapi_yaml, *_READ)),
+    path("", only(page.page, *_READ)),
+    path("chat", only(page.visit, "POST")),
+    path("widget.js", only(widget.script, *_READ)),
+    path("widget/<uuid:tenant_id>", only(widget.frame, *_READ)),
+    path("healthz", only(health.alive, *_READ)),
+    path("readyz", only(health.ready, *_READ)),
     path("metrics", watching.metrics_page),
     path("admin/", admin.site.urls),
 ]
 
 handler400 = answers.bad_request
+handler403 = answers.forbidden
 handler404 = answers.not_found
 handler500 = answers.server_error

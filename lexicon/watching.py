@@ -11,8 +11,9 @@ from django.http import Http404, HttpRequest, HttpResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from chats.backlog import read_backlog
-from lexicon import metrics, redis
-from lexicon.answers import not_found
+from lexicon import metrics
+from lexicon.addresses import PROXY_HEADERS
+from lexicon.answers import method_not_allowed, not_found
 from lexicon.database import in_thread
 from lexicon.errors import ApiError
 
@@ -24,8 +25,11 @@ _looked_at = float("-inf")
 
 async def metrics_page(request: HttpRequest) -> HttpResponse:
     """Every metric; to anybody but the monitoring there is nothing at this address."""
-    if request.method not in ("GET", "HEAD") or not _may_read(request):
+    request.get_host()  # Raises DisallowedHost for a foreign name: a page that a browser took for ours.
+    if not _may_read(request):
         return not_found(request, Http404())
+    if request.method not in ("GET", "HEAD"):
+        return method_not_allowed(request, ("GET", "HEAD"))
     await _look()
     return HttpResponse(metrics.text(), content_type=CONTENT_TYPE_LATEST)
 
@@ -35,7 +39,7 @@ def _may_read(request: HttpRequest) -> bool:
     if settings.METRICS_TOKEN:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         return scheme.lower() == "bearer" and compare_digest(token.strip().encode(), settings.METRICS_TOKEN.encode())
-    if any(name in request.headers for name in ("X-Forwarded-For", "X-Real-IP", "Forwarded", "Via")):
+    if any(name in request.headers for name in PROXY_HEADERS):
         return False
     try:
         return ipaddress.ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback
@@ -55,4 +59,3 @@ async def _look() -> None:
         queued = oldest = float("nan")
     metrics.REPLIES_QUEUED.set(queued)
     metrics.OLDEST_QUEUED.set(oldest)
-    metrics.REDIS_UP.set(await redis.state() != "away")

@@ -23,6 +23,7 @@ from streaming.echoes import Echoes
 from streaming.hub import Hub
 from streaming.live import LiveText
 from streaming.mirror import Mirror
+from streaming.supervision import supervise
 from streaming.wakes import News, Wakes
 
 logger = logging.getLogger(__name__)
@@ -54,17 +55,15 @@ class Cluster:
     def start(self) -> None:
         """Take part from now on."""
         self._hub.connect(self._echoes, self._wakes.review)
-        for work in (
-            self._wakes.listen,
-            self._wakes.follow,
-            self._wakes.publish,
-            self._mirror.run,
-            self._echoes.run,
-            self._look,
-        ):
-            task = asyncio.create_task(work(), name=work.__qualname__)
-            task.add_done_callback(_done)
-            self._tasks.append(task)
+        for name, work in {
+            "hints_receive": self._wakes.listen,
+            "hints_subscribe": self._wakes.follow,
+            "hints_send": self._wakes.publish,
+            "live_text_write": self._mirror.run,
+            "live_text_read": self._echoes.run,
+            "poll": self._look,
+        }.items():
+            self._tasks.append(asyncio.create_task(supervise(name, work), name=name))
 
     async def stop(self) -> None:
         """Take part no more."""
@@ -121,8 +120,3 @@ class Cluster:
     async def _compare(self, chat_ids: set[uuid.UUID]) -> None:
         if chat_ids:
             self._hub.compare(chat_ids, await in_thread(read_positions, chat_ids))
-
-
-def _done(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (failure := task.exception()):
-        logger.error("%s failed; from now on others are heard a second later", task.get_name(), exc_info=failure)

@@ -12,26 +12,30 @@ from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from chats.posting import Draft, Posted, post_message
-from chats.presence import Opened, do_close_connection, open_connection
+from chats.presence import Opened, do_close_connection, name_of_credential, open_connection
 from chats.rating import rate_message
 from chats.takeover import request_stop
 from lexicon import logs, metrics
 from lexicon.answers import error_of
-from lexicon.database import in_thread
+from lexicon.database import check_room, in_thread
 from lexicon.errors import AUTH_ERROR, INTERNAL_ERROR, NOT_FOUND, RATE_LIMIT_EXCEEDED, ApiError, unavailable
 from streaming import wire
 from streaming.attendance import tell_opened, tell_refused
 from streaming.engine import Engine, engine
 from streaming.follower import Follower
 from streaming.frames import FrameError, Ping, Rate, Stop, find_client_message_id, read_frame
-from streaming.handshake import read_parameters
-from tenants.authentication import open_live_key
+from streaming.handshake import read_parameters, refuse_stranger
+from tenants import strangers
+from tenants.authentication import NoValidKey, open_live_key
+from tenants.known import live_keys
 from tenants.limits import FrameRate
 
 logger = logging.getLogger(__name__)
 
 #: Frames of one socket that may wait while the database is slow.
 MOST_WAITING = 100
+#: After so many that were refused, a socket rests for a second. What it sends meanwhile waits on the client's side.
+REFUSED_BEFORE_REST = 500
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
@@ -45,12 +49,15 @@ class ChatConsumer(AsyncWebsocketConsumer):
     _follower: Follower
     _rate: FrameRate
     _opened: Opened | None = None
+    #: Whether there may be a row of it. To look for one would be the only statement that a refused stranger costs.
+    _has_row = False
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """The socket's whole life. What must be released is released here: `disconnect` may never run."""
         self._tasks: list[asyncio.Task[None]] = []
         self._inbox: deque[Draft | Stop | Rate] = deque()
         self._arrived = asyncio.Event()
+        self._refused = 0
         try:
             await super().__call__(scope, receive, send)
         finally:
@@ -83,14 +90,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
         try:
             if not self._engine.is_leased:
                 raise unavailable()
-            opened = await in_thread(
-                open_connection,
-                parameters=read_parameters(self.scope),
-                connection_id=connection_id,
-                process_id=self._engine.process_id,
-            )
+            opened = await self._open(connection_id)
         except Exception as exception:
             problem = error_of(exception)
+            if isinstance(exception, NoValidKey):
+                problem = await refuse_stranger(self.scope) or problem
             tell_refused(self.scope, problem)
             self._follower.refuse(problem)
             return
@@ -107,6 +111,23 @@ class ChatConsumer(AsyncWebsocketConsumer):
         )
         self._tasks.append(asyncio.create_task(self._work(), name=f"frames of {connection_id}"))
 
+    async def _open(self, connection_id: uuid.UUID) -> Opened:
+        """Admit the socket. A key that nobody has is found out before it costs a statement of its own."""
+        parameters = read_parameters(self.scope)
+        name = name_of_credential(parameters)
+        await strangers.check_key(name, self.scope)
+        self._has_row = True
+        try:
+            return await in_thread(
+                open_connection,
+                parameters=parameters,
+                connection_id=connection_id,
+                process_id=self._engine.process_id,
+            )
+        except NoValidKey:
+            live_keys.forget(name)
+            raise
+
     async def websocket_receive(self, message: dict[str, Any]) -> None:
         """Take note of a frame. It is counted before it is read."""
         if self._opened is None:
@@ -115,6 +136,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
             metrics.LIMITS_HIT.labels("frames").inc()
             problem = ApiError(RATE_LIMIT_EXCEEDED, "Too many frames in one second", retry_after=1)
             self._follower.put(wire.error(problem, client_message_id=find_client_message_id(message.get("text"))))
+            self._refused += 1
+            if self._refused % REFUSED_BEFORE_REST == 0:
+                await asyncio.sleep(1)
             return
         try:
             said = read_frame(message.get("text"))
@@ -130,14 +154,19 @@ class ChatConsumer(AsyncWebsocketConsumer):
             self._follower.put(wire.error(problem, client_message_id=given))
         else:
             self._inbox.append(said)
+            self._follower.is_busy = True
             self._arrived.set()
 
     async def _work(self) -> None:
         """Carry out the client's frames, in their order."""
+        assert self._opened is not None
+        chat_id = self._opened.chat.id
         while True:
             while self._inbox:
                 await self._carry_out(self._inbox.popleft())
             self._arrived.clear()
+            self._follower.is_busy = False
+            self._engine.hub.release(chat_id)
             await self._arrived.wait()
 
     async def _carry_out(self, said: Draft | Stop | Rate) -> None:
@@ -163,6 +192,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 )
                 self._follower.put(wire.message_rated(rated))
                 return
+            if self._engine.draining:
+                # Another process answers it, or this one's successor: what it is told here, nobody may be left to hear.
+                raise unavailable()
+            check_room()
             posted = await in_thread(self._post, opened, said)
         except Exception as exception:
             problem = error_of(exception)
@@ -185,6 +218,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             draft=draft,
             process_id=self._engine.claims_for,
             of_end_user=opened.by_token,
+            network=opened.network,
         )
         if not posted.repeated:
             self._engine.run_soon(posted.reply)
@@ -204,7 +238,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if opened is not None:
             self._tell_closed()
         self._engine.hub.leave(opened.chat.id if opened else None, self._follower)
-        self._engine.spawn(self._forget(self._follower.connection_id), "closing of a connection")
+        if self._has_row:
+            self._engine.spawn(self._forget(self._follower.connection_id), "closing of a connection")
 
     async def _forget(self, connection_id: uuid.UUID) -> None:
         try:
@@ -220,6 +255,15 @@ class UnknownSocket(AsyncWebsocketConsumer):
         """Accept, say why not, close."""
         await self.accept()
         problem = ApiError(NOT_FOUND)
+        if not await self._shows_key():
+            problem = await refuse_stranger(self.scope) or problem
         tell_refused(self.scope, problem)
         await self.send(wire.error(problem))
-        await self.close(4404, NOT_FOUND.code)
+        await self.close(problem.kind.close or 4404, problem.kind.code)
+
+    async def _shows_key(self) -> bool:
+        try:
+            await strangers.check_key(name_of_credential(read_parameters(self.scope)), self.scope)
+        except ApiError:
+            return False
+        return True

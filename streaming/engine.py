@@ -20,9 +20,9 @@ from django.conf import settings
 from agents import embeddings, librarian
 from agents.catalog import close_all
 from chats import presence, takeover, wake
-from chats.following import Standing
+from chats.following import BATCH, Standing, read_positions
 from chats.models import Reply
-from lexicon import metrics
+from lexicon import metrics, refusals
 from lexicon.database import in_thread
 from lexicon.errors import ApiError
 from streaming.cluster import Cluster
@@ -31,6 +31,7 @@ from streaming.hub import Hub
 from streaming.live import LiveText
 from streaming.lookout import LookOut
 from streaming.runner import Runner
+from streaming.supervision import supervise
 from webhooks import courier
 
 logger = logging.getLogger(__name__)
@@ -83,11 +84,12 @@ class Engine:
         """Beat, listen, and look out."""
         self._heartbeat.start()
         wake.listen(self._changed)
-        self.spawn(self._look_out.keep_looking(), "look-out")
-        self.spawn(courier.run(), "webhooks")
+        self._keep("reconcile", self._look_out.keep_looking)
+        self._keep("webhooks", courier.run)
         if embeddings.is_on():
-            self.spawn(librarian.run(), "vectors")
-        self.spawn(metrics.watch_process(), "look at the process")
+            self._keep("embeddings", librarian.run)
+        self._keep("process_metrics", metrics.watch_process)
+        self._keep("refusal_lines", refusals.keep_logging)
         if self._cluster is not None:
             self._cluster.start()
         logger.info("process %s started", self.process_id)
@@ -99,11 +101,26 @@ class Engine:
                 await self._lease.renewed()
 
     def drain(self) -> None:
-        """The process is about to stop: begin no reply, and hand over what still runs when the time is up."""
+        """The process is about to stop: begin no reply, and hand over what still runs when the time is up.
+
+        Sockets are closed meanwhile, each when the reply it sees has ended (lexicon/websocket_protocol.py closes those
+        that are left then).
+        """
         if not self.draining:
             self.draining = True
             self._drained_at = time.monotonic() + settings.DRAIN_SECONDS
             self.loop.call_later(settings.DRAIN_SECONDS, self._cut)
+            self.spawn(self._release_sockets(), "closing of sockets")
+
+    async def _release_sockets(self) -> None:
+        """Close every socket that is owed nothing, once it is known whether a reply is being written in its chat."""
+        chat_ids = self.hub.followed
+        # Where the database is away, what is known here has to do.
+        with contextlib.suppress(ApiError):
+            for first in range(0, len(chat_ids), BATCH):
+                some = chat_ids[first : first + BATCH]
+                self.hub.compare(some, await in_thread(read_positions, some))
+        self.hub.drain()
 
     async def stop(self) -> None:
         """Let replies end for as long as draining allows, hand over the rest, and leave in good order."""
@@ -135,6 +152,9 @@ class Engine:
             if not task.cancelling():
                 task.cancel()
 
+    def _keep(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self.spawn(supervise(name, work), name)
+
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """Run `work` beside everything else; the task is kept, and its failure logged."""
         # In a context of its own: what the caller's log lines are about, its lines are not.
@@ -162,6 +182,16 @@ class Engine:
     def is_leased(self) -> bool:
         """Whether the database knows that this process lives."""
         return self._lease.holds()
+
+    @property
+    def problem(self) -> str | None:
+        """What keeps this process from working, in words for `/readyz`; None where nothing does."""
+        return self._heartbeat.problem
+
+    @property
+    def redis(self) -> str:
+        """What `/readyz` tells of Redis, as of the last beat: "up", "away" or "not configured"."""
+        return self._heartbeat.redis
 
     def run(self, reply: Reply | None) -> None:
         """Write this reply, if it runs and is this process's. Asked twice, it is written once."""

@@ -14,6 +14,8 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from websockets.frames import CloseCode
+
 from chats.following import Position, Running, Standing, read_standing
 from chats.models import Message
 from lexicon import logs
@@ -65,6 +67,7 @@ class ChatFeed:
         self._status_count = 0
         self._stream: Stream | None = None
         self._stale = False
+        self._is_draining = False
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -115,6 +118,22 @@ class ChatFeed:
         if self._task is None:
             self._task = asyncio.create_task(self._work(), name=f"feed {self.chat_id}")
 
+    def drain(self) -> None:
+        """The process stops: from now on a socket is closed as soon as it is owed nothing.
+
+        It is owed the end of the reply that it sees being written, here or elsewhere, and an answer to each frame.
+        """
+        self._is_draining = True
+        self.release()
+
+    def release(self) -> None:
+        """Close the sockets that are owed nothing more, where the process stops."""
+        if not self._is_draining or self._stream is not None or self._task is not None:
+            return
+        for follower in self._followers:
+            if not follower.is_busy:
+                follower.close(CloseCode.SERVICE_RESTART, "")
+
     def say(self) -> None:
         """Something was said live."""
         if self._task is None:
@@ -133,12 +152,14 @@ class ChatFeed:
             self._fail(joining)
         finally:
             self._task = None
+        self.release()
 
     def _take(self, standing: Standing) -> None:
         try:
             self._apply(standing, [])
         except Exception:
             self._fail([])
+        self.release()
 
     def _fail(self, joining: list[Joining]) -> None:
         logger.exception("the feed of chat %s failed; its sockets are closed", self.chat_id)
@@ -177,7 +198,8 @@ class ChatFeed:
     def _send_changes(self, standing: Standing, *, before: int) -> None:
         """Tell the changes of status that came before the message of that sequence, and were not told."""
         unheard = standing.status_count - self._status_count
-        for after, status in standing.recent_statuses[-unheard:] if unheard else ():
+        # What a later version may say more of a change is not for this one.
+        for after, status, *_ in standing.recent_statuses[-unheard:] if unheard else ():
             if after < before:
                 self._send(wire.chat_status_changed(chat_id=self.chat_id, status=status))
                 self._status_count += 1

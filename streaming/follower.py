@@ -43,6 +43,8 @@ class Follower:
         self.connection_id = connection_id
         #: The key that opened the socket; None until it is admitted.
         self.key_id: uuid.UUID | None = None
+        #: Whether frames of its client are being carried out.
+        self.is_busy = False
         self._send = send
         self._items: deque[Item] = deque()
         self._frames = 0

@@ -94,6 +94,7 @@ class Hub:
         #: The texts that other processes write; None in one process.
         self._echoes: Echoes | None = None
         self._watched_changed: Callable[[], None] = lambda: None
+        self._is_draining = False
 
     def connect(self, echoes: Echoes, watched_changed: Callable[[], None]) -> None:
         """From now on there are other processes; they are told when `watched` changes."""
@@ -201,6 +202,22 @@ class Hub:
                 self._watched_changed()
 
     @property
+    def followed(self) -> list[uuid.UUID]:
+        """The chats that have a socket here."""
+        return list(self._feeds)
+
+    def drain(self) -> None:
+        """The process stops: a socket is closed as soon as it is owed nothing."""
+        self._is_draining = True
+        for feed in list(self._feeds.values()):
+            feed.drain()
+
+    def release(self, chat_id: uuid.UUID) -> None:
+        """A socket of the chat is owed nothing more by its own frames: where the process stops it may be closed."""
+        if feed := self._feeds.get(chat_id):
+            feed.release()
+
+    @property
     def connection_ids(self) -> set[uuid.UUID]:
         """The sockets that are alive here."""
         return set(self._followers)
@@ -220,5 +237,7 @@ class Hub:
         feed = self._feeds.get(chat_id)
         if feed is None:
             feed = self._feeds[chat_id] = ChatFeed(chat_id, self.find_live)
+            if self._is_draining:
+                feed.drain()
             self._watched_changed()
         return feed

@@ -22,14 +22,15 @@ _ALWAYS_FIT = PIECE_BYTES // 6
 
 def cut(text: str) -> Iterator[str]:
     """`text` as pieces of at most PIECE_BYTES bytes of JSON each, never inside a character."""
-    while len(text) > _ALWAYS_FIT:
-        size = min(len(text), PIECE_BYTES)
-        while size > _ALWAYS_FIT and len(orjson.dumps(text[:size])) > PIECE_BYTES:
-            size = max(_ALWAYS_FIT, size // 2)
-        yield text[:size]
-        text = text[size:]
-    if text:
-        yield text
+    begin = 0
+    while len(text) - begin > _ALWAYS_FIT:
+        piece = text[begin : begin + PIECE_BYTES]
+        while len(piece) > _ALWAYS_FIT and len(orjson.dumps(piece)) > PIECE_BYTES:
+            piece = piece[: max(_ALWAYS_FIT, len(piece) // 2)]
+        yield piece
+        begin += len(piece)
+    if begin < len(text):
+        yield text[begin:]
 
 
 class LiveText:

@@ -109,11 +109,21 @@ class LookOut:
         orphans = await in_thread(
             takeover.find_orphans, process_id=self._process_id, dead_owners_too=self._lease.may_take_over()
         )
+        is_first = True
         for orphan in orphans:
+            # Asked each time: one that was just adopted may have frozen this process meanwhile, or it is told to stop.
+            is_leased = self._lease.may_take_over() if orphan.is_suspect else self._lease.holds()
+            if not (is_leased and self._may_adopt()):
+                return
             reply = await in_thread(takeover.adopt, orphan=orphan, process_id=self._process_id)
-            if reply is not None:
-                logger.info("reply %s is adopted, try %d", reply.id, reply.tries)
-                self._run(reply)
+            if reply is None:
+                continue
+            logger.info("reply %s is adopted, try %d", reply.id, reply.tries)
+            self._run(reply)
+            if orphan.is_suspect and is_first:
+                # Alone for a moment: if it freezes this process, too, it takes no other reply with it.
+                is_first = False
+                await asyncio.sleep(settings.SWEEP_SECONDS / 2)
 
     async def _tidy(self) -> None:
         alive = self._hub.connection_ids

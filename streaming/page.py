@@ -19,12 +19,16 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from chats.chats import do_create_chat, open_chat
+from chats.chats import do_create_chat, open_chat, visible
 from chats.models import Chat
 from chats.tokens import make_token
+from lexicon import logs
+from lexicon.addresses import bounded_network, network_id, scope_of
 from lexicon.answers import error_response, json_response
 from lexicon.database import in_thread
-from lexicon.errors import CHAT_NOT_FOUND, ApiError
+from lexicon.errors import CHAT_NOT_FOUND, RATE_LIMIT_EXCEEDED, ApiError
+from lexicon.refusals import refused
+from tenants.limits import visitor_windows
 from tenants.models import ApiKey, Tenant
 
 logger = logging.getLogger(__name__)
@@ -40,6 +44,7 @@ _SALT = "lexicon.visitor"
 @require_safe
 async def page(request: HttpRequest) -> HttpResponse:
     """The page."""
+    logs.bind(tenant_id=settings.CHAT_PAGE_TENANT)
     try:
         tenant, _ = await in_thread(_served)
     except ApiError as error:  # The database does not answer.
@@ -52,12 +57,15 @@ async def page(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 async def visit(request: HttpRequest) -> HttpResponse:
-    """A token for the visitor's chat: `{token, chat_id}`. With `?new` for a chat made now.
+    """A token for the visitor's chat: `{token, chat_id}`. With `?new` for one in which nothing was said.
 
-    Same origin only, as any form of Django's: the page sends its CSRF token in a header.
+    A new visitor too many of one address (VISITORS_PER_HOUR) is told when to come back. Same origin only, as any form
+    of Django's: the page sends its CSRF token in a header.
     """
+    logs.bind(tenant_id=settings.CHAT_PAGE_TENANT)
+    network = bounded_network(scope_of(request))
     try:
-        body, cookie = await in_thread(_visit, request.COOKIES.get(COOKIE, ""), anew="new" in request.GET)
+        body, cookie = await in_thread(_visit, request.COOKIES.get(COOKIE, ""), network, anew="new" in request.GET)
     except ApiError as error:
         return error_response(request, error)
     response = json_response(body)
@@ -68,14 +76,28 @@ async def visit(request: HttpRequest) -> HttpResponse:
     return response
 
 
-def _visit(cookie: str, *, anew: bool) -> tuple[dict[str, Any], str]:
+def _visit(cookie: str, network: str | None, *, anew: bool) -> tuple[dict[str, Any], str]:
     tenant, key = _served()
     user_id, chat_id = _remembered(cookie)
+    if not user_id:
+        _count_visitor(network)
+        user_id = f"visitor-{secrets.token_hex(8)}"
     chat = None if anew else _find_chat(tenant, chat_id, user_id)
+    chat = chat or _find_empty_chat(tenant, user_id)
     if chat is None:
         chat = do_create_chat(tenant_id=tenant.id, user_id=user_id, metadata={"source": "page"})
-    token, _ = make_token(key=key, chat_id=chat.id, user_id=user_id, ttl_seconds=TOKEN_SECONDS)
+    token, _ = make_token(key=key, chat_id=chat.id, user_id=user_id, ttl_seconds=TOKEN_SECONDS, of_visitor=True)
     return {"token": token, "chat_id": chat.id}, signing.dumps([user_id, str(chat.id)], salt=_SALT)
+
+
+def _count_visitor(network: str | None) -> None:
+    """Raises ApiError RATE_LIMIT_EXCEEDED where as many new visitors came from the address as may."""
+    if network is None or not settings.VISITORS_PER_HOUR:
+        return
+    verdict = visitor_windows.count(network_id(network), settings.VISITORS_PER_HOUR)
+    if not verdict.allowed:
+        refused("visitors", address=network)
+        raise ApiError(RATE_LIMIT_EXCEEDED, "Too many new visitors came from this address", retry_after=verdict.reset)
 
 
 def _served() -> tuple[Tenant, ApiKey]:
@@ -98,11 +120,11 @@ def _say_why_there_is_none(tenant_id: uuid.UUID) -> None:
 
 
 def _remembered(cookie: str) -> tuple[str, str]:
-    """The visitor and their chat; a new visitor without a chat where the cookie says nothing."""
+    """The visitor's user_id and the id of their chat; "" and "" where the cookie says nothing."""
     try:
         user_id, chat_id = signing.loads(cookie, salt=_SALT, max_age=COOKIE_SECONDS)
     except signing.BadSignature:
-        return f"visitor-{secrets.token_hex(8)}", ""
+        return "", ""
     return user_id, chat_id
 
 
@@ -114,6 +136,13 @@ def _find_chat(tenant: Tenant, chat_id: str, user_id: str) -> Chat | None:
             return None
         raise
     return chat if chat.user.external_id == user_id else None
+
+
+def _find_empty_chat(tenant: Tenant, user_id: str) -> Chat | None:
+    """The visitor's newest chat, where nothing was said in it: a new one costs a message in the one before."""
+    chats = visible(tenant.id).filter(user__external_id=user_id, user__tenant=tenant)
+    newest = chats.order_by("-created_at", "-id").first()
+    return newest if newest is not None and newest.last_sequence == 0 else None
 
 
 def policy(host: str, *, ancestors: str = "'none'") -> str:

@@ -19,9 +19,9 @@ from chats.following import find_open_reply
 from chats.idempotency import read_key
 from chats.models import Reply
 from chats.posting import Draft, Posted, post_message, read_draft
-from lexicon.answers import error_of, error_response
-from lexicon.database import in_thread
-from lexicon.errors import IDEMPOTENCY_CONFLICT, METHOD_NOT_ALLOWED, UNSUPPORTED_MEDIA_TYPE, ApiError, invalid
+from lexicon.answers import error_of, error_response, method_not_allowed
+from lexicon.database import check_room, in_thread
+from lexicon.errors import IDEMPOTENCY_CONFLICT, UNSUPPORTED_MEDIA_TYPE, ApiError, invalid
 from lexicon.payload import read_object
 from streaming import wire
 from streaming.engine import Engine, engine
@@ -45,13 +45,10 @@ def _for_customers(*methods: str) -> Callable[[View], Any]:
             try:
                 key = caller(request)
                 if request.method not in methods:
-                    raise ApiError(METHOD_NOT_ALLOWED, f"The method {request.method} is not allowed here")
+                    return method_not_allowed(request, methods)
                 return await view(request, key, conversation_id)
             except Exception as exception:
-                response = error_response(request, error_of(exception))
-                if response.status_code == 405:
-                    response["Allow"] = ", ".join(methods)
-                return response
+                return error_response(request, error_of(exception))
 
         return run
 
@@ -116,6 +113,7 @@ async def _post(request: HttpRequest, key: ApiKey, conversation_id: str) -> Stre
     # A repeat of the same key follows the reply in flight, or is told the stored one.
     draft = read_draft(read_object(request.body).get("message"), None, read_key(request.headers), name="message")
     own = engine()
+    check_room()
     posted = await in_thread(_save, key, conversation_id, draft, own)
     response = _stream(_events(own, posted.reply), posted.reply)
     response["X-Message-Id"] = str(posted.message.id)

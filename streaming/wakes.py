@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import uuid
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
@@ -16,12 +17,14 @@ from typing import Any
 
 from channels.layers import get_channel_layer
 
-from lexicon.redis import AWAY, CALL_SECONDS
+from lexicon.redis import AWAY, CALL_SECONDS, loop_was_late
 
 logger = logging.getLogger(__name__)
 
 #: Seconds between two tries while Redis is away.
 AGAIN_SECONDS = 1.0
+#: Most chats whose wake-ups wait for a Redis that is away.
+MOST_WAITING = 10_000
 
 
 class News(StrEnum):
@@ -43,6 +46,18 @@ def group(chat_id: uuid.UUID) -> str:
 def message(process_id: uuid.UUID, chat_id: uuid.UUID, news: News) -> dict[str, str]:
     """What a wake-up says."""
     return {"type": "wake", "chat": chat_id.hex, "news": news, "from": process_id.hex}
+
+
+def read_message(told: object) -> tuple[uuid.UUID, uuid.UUID, News] | None:
+    """Of which process a wake-up is, of which chat, and why; None where this version does not know what it says.
+
+    A later version may stand beside this one in an upgrade. Whoever needed to hear of it looks once a second.
+    """
+    try:
+        return uuid.UUID(told["from"]), uuid.UUID(told["chat"]), News(told["news"])  # type: ignore[index]
+    except (TypeError, LookupError, ValueError, AttributeError):
+        logger.debug("a wake-up is ignored that this version does not know")
+        return None
 
 
 class Wakes:
@@ -93,8 +108,9 @@ class Wakes:
             except AWAY:
                 await asyncio.sleep(AGAIN_SECONDS)
                 continue
-            if told["from"] != self._process_id.hex:
-                self._heard(uuid.UUID(told["chat"]), News(told["news"]))
+            heard = read_message(told)
+            if heard is not None and heard[0] != self._process_id:
+                self._heard(*heard[1:])
 
     async def follow(self) -> None:
         """Join and leave groups as what is wanted changes, until cancelled."""
@@ -133,13 +149,19 @@ class Wakes:
             self._more.clear()
             while self._news:
                 chat_id, news = self._news.popitem()
+                asked = time.monotonic()
                 try:
                     async with asyncio.timeout(CALL_SECONDS):
                         await self._layer.group_send(group(chat_id), message(self._process_id, chat_id, news))
                 except AWAY:
+                    if news is News.ASKED or chat_id not in self._news:
+                        self._news[chat_id] = news
+                    if loop_was_late(asked):
+                        continue
                     self._say(away=True)
-                    # Those who wait look for themselves within a second.
-                    self._news.clear()
+                    if len(self._news) > MOST_WAITING:
+                        # Those who wait look for themselves within a second.
+                        self._news.clear()
                     await asyncio.sleep(AGAIN_SECONDS)
                 else:
                     self._say(away=False)

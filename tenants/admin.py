@@ -5,10 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.apps import apps
 from django.contrib import admin
-from django.contrib.auth.admin import GroupAdmin, UserAdmin
-from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -16,20 +13,12 @@ from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
-from tenants import admin_keys  # noqa: F401 (registers the keys)
+from tenants import admin_keys, admin_staff  # noqa: F401 (register the keys, and the staff)
 from tenants.admin_forms import LinesField, OriginsField, SynonymsField
 from tenants.admin_paging import PagedAdmin, ReadOnlyAdmin
 from tenants.credits import do_grant
 from tenants.models import CreditEntry, EndUser, Tenant
 from tenants.provisioning import do_create_tenant
-from tenants.staff_login import StaffLoginForm, do_unlock
-
-admin.site.site_title = admin.site.site_header = "Lexicon"
-admin.site.index_title = "Support desk"
-admin.site.site_url = None
-admin.site.login_form = StaffLoginForm
-# Else there are two "users" side by side, and nobody knows which of them chat.
-apps.get_app_config("auth").verbose_name = "Staff"
 
 
 def list_link(model: str, text: str, **filters: Any) -> SafeString:
@@ -192,29 +181,3 @@ class EndUserAdmin(ReadOnlyAdmin):
     def chats(self, user: EndUser) -> SafeString:
         filters = {"tenant__id__exact": user.tenant_id, "user__id__exact": user.id}
         return list_link("chats_chat", "All chats of this user", **filters)
-
-
-admin.site.unregister([User, Group])
-
-
-@admin.register(User)
-class StaffAdmin(PagedAdmin, UserAdmin):
-    """People who work here."""
-
-    actions = ("unlock",)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        # The history of what they did would go with them. A member of staff is switched off.
-        return False
-
-    @admin.action(description="Unlock: forget failed logins", permissions=("change",))
-    def unlock(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        for user in queryset:
-            forgotten = do_unlock(name=user.get_username())
-            self.log_change(request, user, f"Forgot {forgotten} failed logins.")
-            self.message_user(request, f"{user}: {forgotten} failed logins forgotten.")
-
-
-@admin.register(Group)
-class StaffGroupAdmin(PagedAdmin, GroupAdmin):
-    """What they may do."""

@@ -24,28 +24,39 @@ _BY_ID = Select(
 )
 
 
+class NoValidKey(ApiError):
+    """AUTH_ERROR of a caller who shows neither a live key nor a chat token of one: a stranger."""
+
+    def __init__(self, message: str | None = None, *, fix: str | None = None) -> None:
+        super().__init__(AUTH_ERROR, message, fix=fix)
+
+
+def name_of_key(raw: str) -> str:
+    """The digest of the key whose plaintext is `raw`. Raises NoValidKey where it is missing or malformed."""
+    if not raw:
+        raise NoValidKey("Missing API key", fix="Send the key: X-API-Key, or Authorization: Bearer.")
+    if not keys.is_well_formed(raw):
+        raise NoValidKey
+    return keys.digest(raw)
+
+
 def open_key(raw: str) -> ApiKey:
     """The live key whose plaintext is `raw`, of whatever kind, with its tenant and the tenant's account.
 
-    Raises ApiError AUTH_ERROR where it is malformed (no query is made), unknown, revoked or expired,
-    or its tenant is off.
+    Raises NoValidKey where it is malformed (no query is made), unknown, revoked or expired, or its tenant is off.
     """
-    if not raw:
-        raise ApiError(AUTH_ERROR, "Missing API key", fix="Send the key: X-API-Key, or Authorization: Bearer.")
-    if not keys.is_well_formed(raw):
-        raise ApiError(AUTH_ERROR)
-    key = _BY_DIGEST.first(digest=keys.digest(raw))
+    key = _BY_DIGEST.first(digest=name_of_key(raw))
     if key is None or not key.is_live:
-        raise ApiError(AUTH_ERROR)
+        raise NoValidKey
     _note_use(key)
     return key
 
 
 def open_live_key(key_id: uuid.UUID) -> ApiKey:
-    """The key, with its tenant and the account, as they are now. Raises ApiError AUTH_ERROR where it is dead."""
+    """The key, with its tenant and the account, as they are now. Raises NoValidKey where it is dead."""
     key = _BY_ID.first(key_id=key_id)
     if key is None or not key.is_live:
-        raise ApiError(AUTH_ERROR)
+        raise NoValidKey
     return key
 
 

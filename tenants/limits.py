@@ -1,4 +1,4 @@
-"""How many requests and frames may pass?
+"""How many requests, messages and frames may pass?
 
 Each is one step that answers allowed, remaining and reset together. With Redis, the windows are there
 and on its clock, the same for all processes; while it is away, and without it, each process has its
@@ -11,7 +11,7 @@ import math
 import threading
 import time
 import uuid
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +22,8 @@ from lexicon import redis
 
 #: Length of a REST window, in seconds (CONTRACT, guarantee 7).
 WINDOW_SECONDS = 60.0
+#: Windows that a process keeps by itself. Beyond them the oldest is forgotten, and its caller begins anew.
+MOST_WINDOWS = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +47,27 @@ class Verdict:
 
 
 class RequestWindows:
-    """Fixed windows, one for each tenant (or user): it opens with the first request after the last one closed."""
+    """Fixed windows, one for each caller (a tenant, a user, a network), that open with the first request.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    The next one opens with the first request after the last one closed.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, seconds: float = WINDOW_SECONDS) -> None:
         self._clock = clock
+        self._seconds = seconds
         self._lock = threading.Lock()
-        self._windows: dict[uuid.UUID, tuple[float, int]] = {}
+        #: All are equally long, so the one that closes first stands first.
+        self._windows: OrderedDict[uuid.UUID, tuple[float, int]] = OrderedDict()
 
     def count(self, caller_id: uuid.UUID, limit: int) -> Verdict:
-        """Count one request of a tenant (or user) against `limit` requests a window."""
+        """Count one request of a caller against `limit` requests a window."""
         with self._lock:
             now = self._clock()
             end, used = self._windows.get(caller_id, (0.0, 0))
             if end <= now:
+                self._windows.pop(caller_id, None)
                 self._forget(now)
-                end, used = now + WINDOW_SECONDS, 0
+                end, used = now + self._seconds, 0
             allowed = used < limit
             if allowed:
                 used += 1
@@ -67,8 +75,11 @@ class RequestWindows:
         return Verdict(allowed, limit, max(0, limit - used), math.ceil(end - now))
 
     def _forget(self, now: float) -> None:
-        if len(self._windows) > 1000:
-            self._windows = {key: window for key, window in self._windows.items() if window[0] > now}
+        while self._windows:
+            end, _ = next(iter(self._windows.values()))
+            if end > now and len(self._windows) < MOST_WINDOWS:
+                return
+            self._windows.popitem(last=False)
 
 
 class SharedWindows:
@@ -87,13 +98,14 @@ class SharedWindows:
     #: Seconds in which a Redis that did not answer is not asked again.
     _LEFT_ALONE = 1.0
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, seconds: float = WINDOW_SECONDS) -> None:
         self._name = name
-        self._own = RequestWindows()
+        self._seconds = seconds
+        self._own = RequestWindows(seconds=seconds)
         self._ask_again = 0.0
 
     def count(self, caller_id: uuid.UUID, limit: int) -> Verdict:
-        """Count one request of a tenant (or user) against `limit` requests a window."""
+        """Count one request of a caller against `limit` requests a window. With Redis, it waits for an answer."""
         if settings.REDIS_URL and time.monotonic() >= self._ask_again:
             try:
                 return self._count(caller_id, limit)
@@ -103,16 +115,19 @@ class SharedWindows:
 
     def _count(self, caller_id: uuid.UUID, limit: int) -> Verdict:
         key = f"lexicon:{self._name}:{caller_id.hex}"
-        answer: Any = redis.client().eval(self._COUNT, 1, key, limit, int(WINDOW_SECONDS * 1000))
+        answer: Any = redis.client().eval(self._COUNT, 1, key, limit, int(self._seconds * 1000))
         allowed, used, left = answer
         # A limit of 0 opens no window (PTTL is negative): it is as long as any that would open now.
-        reset = math.ceil(left / 1000) if left > 0 else math.ceil(WINDOW_SECONDS)
+        reset = math.ceil(left / 1000) if left > 0 else math.ceil(self._seconds)
         return Verdict(bool(allowed), limit, max(0, limit - used), reset)
 
 
 #: REST requests of tenants, and messages of end users that hold a chat token.
 request_windows = SharedWindows("requests")
 user_windows = SharedWindows("messages")
+#: Of one address (`lexicon.addresses.network_id`): new visitors of the chat page, and messages of visitors.
+visitor_windows = SharedWindows("visitors", seconds=3600.0)
+visitor_message_windows = SharedWindows("visitor-messages")
 
 
 class FrameRate:

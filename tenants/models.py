@@ -58,13 +58,18 @@ class Tenant(models.Model):
         "address of the model",
         max_length=2000,
         blank=True,
+        default="",
+        db_default="",
         help_text="Where this tenant's own model is, for example https://models.example.com/v1. "
         "Empty: the installation's, with the installation's key.",
     )
-    model_api_key = EncryptedText("key of the model", blank=True, default="", editable=False)
+    model_api_key = EncryptedText("key of the model", blank=True, default="", db_default="", editable=False)
     instructions = models.TextField(blank=True, help_text="What the model is told before every chat.")
     history_max_tokens = models.PositiveIntegerField(
-        "most tokens of a chat that the model is told", default=16_000, help_text="The oldest messages are left out."
+        "most tokens of a chat that the model is told",
+        default=16_000,
+        db_default=16_000,
+        help_text="The oldest messages are left out.",
     )
     reply_max_tokens = models.PositiveIntegerField(
         "longest reply, in tokens", null=True, blank=True, help_text="Empty: as long as the model makes it."
@@ -72,21 +77,34 @@ class Tenant(models.Model):
     answer_threshold = models.FloatField(
         "least score of an answer",
         default=0.3,
+        db_default=0.3,
         validators=[MinValueValidator(0), MaxValueValidator(1)],
         help_text="From 0 to 1: an article that fits the question less is no answer, and the built-in agent says "
         "that it does not know.",
     )
-    synonyms = JSONText(default=list, blank=True, help_text="Words that mean the same here, as a JSON list of lists.")
+    synonyms = JSONText(
+        default=list,
+        db_default=models.Value("[]"),
+        blank=True,
+        help_text="Words that mean the same here, as a JSON list of lists.",
+    )
     escalation_keywords = JSONText(
-        default=list, blank=True, help_text="Whoever says one of these is handed to a person, as a JSON list."
+        default=list,
+        db_default=models.Value("[]"),
+        blank=True,
+        help_text="Whoever says one of these is handed to a person, as a JSON list.",
     )
     escalation_after = models.PositiveSmallIntegerField(
         "replies without an answer until a person takes over",
         default=3,
+        db_default=3,
         help_text="One after the other: failed ones, and those that say that the agent does not know. 0: never.",
     )
     away_message = models.TextField(
-        blank=True, help_text="What a visitor reads besides, who is handed to a person when no staff is there."
+        blank=True,
+        default="",
+        db_default="",
+        help_text="What a visitor reads besides, who is handed to a person when no staff is there.",
     )
     allowed_origins = JSONText(
         default=list,
@@ -118,7 +136,7 @@ class TenantOwned(models.Model):
 
 
 class Account(models.Model):
-    """The credits of a tenant. Its row, never the tenant's, is locked where money or connections are counted."""
+    """The credits of a tenant. Its row, never the tenant's, is locked where money is counted."""
 
     tenant = models.OneToOneField(Tenant, on_delete=models.CASCADE, primary_key=True, related_name="account")
     balance = models.BigIntegerField(null=True, blank=True, help_text="Empty: unmetered.")
@@ -221,12 +239,15 @@ class LoginAttempt(models.Model):
     who = models.CharField(max_length=64)
     #: The client's address, or its network where one client has a whole network.
     address = models.CharField(max_length=64)
+    #: The id of the browser, "" for one that is not known (tenants/known_browsers.py).
+    browser = models.CharField(max_length=64, default="", db_default="")
     at = models.DateTimeField(db_default=Now(), db_index=True)
 
     class Meta:
         indexes = (
             models.Index(fields=("who", "at"), name="login_attempt_by_who"),
             models.Index(fields=("address", "at"), name="login_attempt_by_address"),
+            models.Index(fields=("browser", "at"), name="login_attempt_by_browser"),
         )
 
     def __str__(self) -> str:

@@ -1,35 +1,64 @@
 """How often may somebody try to log in to the admin?
 
-A name is locked after 5 failures, an address after 20, each within 15 minutes, whether or not there is such a user.
-Each attempt is a row before its password is looked at, so that attempts at once are counted, too.
+Within 15 minutes 5 failures lock a name for the network they came from, 20 lock a network, and 50 lock a name for all
+networks; whether or not there is such a user. A browser that has logged in with this name before
+(tenants/known_browsers.py) has 5 failures of its own instead: nothing that others do locks it out, and a stolen cookie
+is good for no more than those. Its failures count among everybody's besides.
+
+Each attempt is a row before its password is looked at, so that attempts at once are counted, too. A refused attempt is
+not stored: to go on trying prolongs no lock and fills no table.
+
+A password's hash takes a core for some tenths of a second. So a process looks at one attempt at a time, and at one of a
+known browser beside it, which waits for no stranger.
 """
 
 from __future__ import annotations
 
-import ipaddress
-import logging
-from datetime import timedelta
+import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
 from django.contrib.admin.forms import AdminAuthenticationForm
+from django.db import connection, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-from lexicon import logs
+from lexicon.addresses import network_of
+from lexicon.database import release_connections
+from lexicon.refusals import refused
+from tenants.known_browsers import known_browser, may_be_known
 from tenants.models import LoginAttempt
 
-logger = logging.getLogger(__name__)
-
-#: How many failures within the window lock a name, and an address.
-PER_NAME = 5
-PER_ADDRESS = 20
+#: How many failures within the window lock a name for one network, a network, a name, and a browser that is known.
+PER_NAME_AND_NETWORK = 5
+PER_NETWORK = 20
+PER_NAME = 50
+PER_BROWSER = 5
 WINDOW = timedelta(minutes=15)
+
+#: How long an attempt waits until those before it were looked at: a person waits no longer.
+TURN_SECONDS = 10.0
+_turns = {"known": threading.Lock(), "unknown": threading.Lock()}
+#: To look who is known takes a statement and, in a request's own thread, mostly a connection: one at a time.
+_looking = threading.Lock()
+
+#: What processes lock while they count, in PostgreSQL's numbers for advisory locks.
+_LOCK = int.from_bytes(b"logins", "big")
 
 
 class Locked(Exception):
-    """Too many attempts failed; this one is not looked at."""
+    """Too many attempts failed; this one is not looked at. `until` is when the next may be."""
+
+    def __init__(self, until: datetime) -> None:
+        super().__init__(until)
+        self.until = until
 
 
 class StaffLoginForm(AdminAuthenticationForm):
@@ -40,33 +69,66 @@ class StaffLoginForm(AdminAuthenticationForm):
         name = self.cleaned_data.get("username")
         if name is None or not self.cleaned_data.get("password"):
             return super().clean()
-        try:
-            # The server has put the client's own address here, if a trusted proxy told it (lexicon/serve.py).
-            address = self.request.META.get("REMOTE_ADDR", "") if self.request else ""
-            do_begin(name=name, address=address)
-        except Locked:
-            raise forms.ValidationError(
-                "Too many logins failed. Try again in 15 minutes, or ask an operator to unlock you.", code="locked"
-            ) from None
-        cleaned = super().clean()
-        do_unlock(name=name)
-        return cleaned
+        request = self.request or HttpRequest()
+        browser = ""
+        if may_be_known(request):
+            with _looking:
+                browser = known_browser(request, name)
+        # The server has put the client's own address here, if a trusted proxy told it (lexicon/serve.py).
+        address = request.META.get("REMOTE_ADDR", "")
+        with _turn(browser, address):
+            try:
+                attempt = do_begin(name=name, address=address, browser=browser)
+            except Locked as locked:
+                raise forms.ValidationError(_explain(locked, browser), code="locked") from None
+            cleaned = super().clean()
+            do_forgive(attempt)
+            return cleaned
 
 
-def do_begin(*, name: str, address: str) -> None:
-    """Count an attempt, which stays counted unless `do_unlock` forgives it.
+@contextmanager
+def _turn(browser: str, address: str) -> Iterator[None]:
+    """Look at an attempt in here. Raises ValidationError where too many wait to be looked at."""
+    if not connection.in_atomic_block:
+        # Who waits must hold none of the few connections that there are.
+        release_connections()
+    turn = _turns["known" if browser else "unknown"]
+    if not turn.acquire(timeout=TURN_SECONDS):
+        refused("logins", address=address)
+        raise forms.ValidationError("Too many people log in at this moment. Try again in a minute.", code="busy")
+    try:
+        yield
+    finally:
+        turn.release()
 
-    Raises Locked; then it is not counted, so that who goes on trying is let in when the window is over.
+
+def do_begin(*, name: str, address: str, browser: str = "") -> LoginAttempt:
+    """Count an attempt, which stays counted as a failure unless `do_forgive` forgives it.
+
+    `address` is the client's; `browser` what `known_browser` says, "" for one that is not known. Raises Locked; then
+    nothing is counted or written.
     """
-    LoginAttempt.objects.filter(at__lte=Now() - WINDOW).delete()
-    attempt = LoginAttempt.objects.create(who=_who(name), address=_network(address))
-    by_name = LoginAttempt.objects.filter(who=attempt.who).count()
-    by_address = LoginAttempt.objects.filter(address=attempt.address).count()
-    if by_name <= PER_NAME and by_address <= PER_ADDRESS:
-        return
-    attempt.delete()
-    logger.warning("a staff login is locked", extra=logs.fields(address=address))
-    raise Locked
+    attempt = LoginAttempt(who=_who(name), address=network_of(address), browser=browser)
+    try:
+        # First without the lock: being refused a million times costs some reads.
+        _check(attempt)
+        with transaction.atomic():
+            _take_turn()
+            LoginAttempt.objects.filter(at__lte=Now() - WINDOW).delete()
+            _check(attempt)
+            attempt.save()
+    except Locked:
+        refused("logins", address=address)
+        raise
+    return attempt
+
+
+def do_forgive(attempt: LoginAttempt) -> None:
+    """Forget `attempt`, which succeeded, with the failures of its own: of its browser, or of its name and network."""
+    own = LoginAttempt.objects.filter(who=attempt.who, browser=attempt.browser)
+    if not attempt.browser:
+        own = own.filter(address=attempt.address)
+    own.delete()
 
 
 def do_unlock(*, name: str | None) -> int:
@@ -75,16 +137,46 @@ def do_unlock(*, name: str | None) -> int:
     return LoginAttempt.objects.filter(forgotten).delete()[0]
 
 
+def _check(attempt: LoginAttempt) -> None:
+    """Raises Locked where a bound of `attempt` is used up. Reads no more rows than the bounds say."""
+    recent = LoginAttempt.objects.filter(at__gt=Now() - WINDOW).order_by("-at")
+    until = []
+    for bound, most in _bounds(attempt):
+        latest = list(recent.filter(bound).values_list("at", flat=True)[:most])
+        if len(latest) == most:
+            until.append(latest[-1] + WINDOW)
+    if until:
+        raise Locked(max(until))
+
+
+def _bounds(attempt: LoginAttempt) -> list[tuple[Q, int]]:
+    if attempt.browser:
+        return [(Q(browser=attempt.browser), PER_BROWSER)]
+    return [
+        (Q(who=attempt.who, address=attempt.address), PER_NAME_AND_NETWORK),
+        (Q(address=attempt.address), PER_NETWORK),
+        (Q(who=attempt.who), PER_NAME),
+    ]
+
+
+def _take_turn() -> None:
+    """Until the transaction ends, nobody else counts. On SQLite the transaction itself sees to that.
+
+    One lock for all is enough: it is held for some statements, and a password's hash takes a hundred times as long.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+
+
+def _explain(locked: Locked, browser: str) -> str:
+    minutes = max(1, math.ceil((locked.until - timezone.now()) / timedelta(minutes=1)))
+    elsewhere = "" if browser else ", use a browser that has logged in with this name before"
+    return (
+        f"Too many logins failed. Try again in {minutes} minute{'' if minutes == 1 else 's'}{elsewhere}, "
+        "or have an operator run `manage.py unlock_login`."
+    )
+
+
 def _who(name: str) -> str:
     return salted_hmac("lexicon.login", name, algorithm="sha256").hexdigest()
-
-
-def _network(address: str) -> str:
-    """The address, or the /64 network that one customer of an IPv6 provider has (RFC 6177)."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address[:64]
-    if isinstance(parsed, ipaddress.IPv6Address):
-        return str(parsed.ipv4_mapped or ipaddress.ip_network((parsed, 64), strict=False))
-    return str(parsed)

@@ -1,9 +1,9 @@
 """`make test`: every test that can run here, on every database that is there; says what was left out.
 
 On SQLite always. On PostgreSQL and Redis where TEST_DATABASE_URL and TEST_REDIS_URL name them or they
-answer on localhost; on PostgreSQL alone where there is no Redis. Then the fault suite in its short form
-(tests/campaign). With REQUIRE_ALL=1 a part that is left out is a failure. Arguments are pytest's; with
-any, only pytest runs.
+answer on localhost; on PostgreSQL alone where there is no Redis. Then the fault suite and the hostile suite
+in their short forms (tests/campaign, tests/hostile). With REQUIRE_ALL=1 a part that is left out is a
+failure. Arguments are pytest's; with any, only pytest runs.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from tests.upgrade import release
 
 LOCAL = "postgres://postgres@127.0.0.1:5432/postgres"
 LOCAL_REDIS = "redis://127.0.0.1:6379/0"
@@ -57,8 +59,7 @@ def run(name: str, shared: dict[str, str], arguments: list[str], left_out: list[
     print(f"\n=== Tests on {name} ===", flush=True)
     if shared:
         arguments = ["-m", "not once", *arguments]
-        ran_before = "the browser, the package, the image, daphne and `make run`"
-        print(f"(Those of {ran_before}, which no database decides, ran before.)", flush=True)
+        print("(Those that no database decides ran before.)", flush=True)
     # The tests mostly wait for servers: two processes more than cores keep these busy.
     workers = ["-n", str((os.cpu_count() or 1) + 2), "--dist", "worksteal"]
     with tempfile.TemporaryDirectory() as folder:
@@ -85,6 +86,16 @@ def faults(database_url: str | None, left_out: list[str]) -> bool:
     return subprocess.run([sys.executable, "-m", "tests.campaign", "--quick"], env=env).returncode == 0
 
 
+def hostile(left_out: list[str]) -> bool:
+    """Whether the hostile suite passed in its short form; where it can not run that is added to `left_out`."""
+    if not sys.platform.startswith("linux"):
+        left_out.append("the hostile suite: needs Linux, whose /proc says what a process holds")
+        return True
+    print(flush=True)
+    env = {key: value for key, value in os.environ.items() if key not in UNCOMPILED}
+    return subprocess.run([sys.executable, "-m", "tests.hostile", "--quick"], env=env).returncode == 0
+
+
 def main() -> int:
     """The exit code."""
     arguments = sys.argv[1:]
@@ -100,8 +111,11 @@ def main() -> int:
     else:
         shared = {"TEST_DATABASE_URL": database_url, "TEST_REDIS_URL": redis_url}
         passed = run("PostgreSQL and Redis", shared, arguments, left_out) and passed
+    if (lacking := release.missing()) is not None:
+        left_out.append(lacking)
     if not arguments:
         passed = faults(database_url, left_out) and passed
+        passed = hostile(left_out) and passed
     print("\n=== Left out ===")
     print("\n".join(left_out) or "nothing")
     return 0 if passed and not (left_out and os.environ.get("REQUIRE_ALL")) else 1

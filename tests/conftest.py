@@ -180,6 +180,18 @@ def globex(live: Callable[..., Actor]) -> Actor:
     return live("Globex", model="openai:test")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On daphne only what is marked `daphne` is run."""
+    left_out = [item for item in items if _is_on_daphne(item) and not item.get_closest_marker("daphne")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if not _is_on_daphne(item) or item.get_closest_marker("daphne")]
+
+
+def _is_on_daphne(item: pytest.Item) -> bool:
+    case = getattr(item, "callspec", None)
+    return case is not None and case.params.get("server") == "daphne"
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Write down why tests were skipped, for `make test` to say."""
     reports = terminalreporter.stats.get("skipped", [])

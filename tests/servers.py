@@ -17,6 +17,14 @@ from tests.nursery import ROOT, Child, start_python
 #: Read when a program or an interpreter starts, so that a forked one knows nothing of it.
 AT_START = {"LD_PRELOAD", "PYTHONPROFILEIMPORTTIME"}
 
+#: All tests come from one address, and have it to themselves.
+PLENTY = {
+    "STRANGERS_PER_MINUTE": "1000000",
+    "VISITORS_PER_HOUR": "1000000",
+    "VISITOR_MESSAGES_PER_MINUTE": "1000000",
+    "VISITOR_CONNECTIONS": "10000",
+}
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -59,6 +67,7 @@ class Server:
             "PORT": str(self.port),
             "REDIS_URL": os.environ.get("TEST_REDIS_URL", ""),
             "BUILTIN_WORDS_PER_SECOND": "0",
+            **PLENTY,
             **env,
         }
         self.process: subprocess.Popen[bytes] | Child | None = None

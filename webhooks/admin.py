@@ -36,6 +36,14 @@ class EndpointForm(forms.ModelForm):
     )
     events = forms.MultipleChoiceField(choices=Endpoint.EVENTS, widget=forms.CheckboxSelectMultiple)
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "events" in self.fields:
+            # What a later version was told to tell is kept when this one saves the endpoint.
+            known = dict(Endpoint.EVENTS)
+            choices = [*known.items(), *((name, name) for name in self.instance.events if name not in known)]
+            self.fields["events"].choices = choices  # type: ignore[attr-defined]
+
     def clean_url(self) -> str:
         """Raises ValidationError for an address that nothing would ever be sent to."""
         url: str = self.cleaned_data["url"].strip()

@@ -59,6 +59,7 @@ def document() -> dict[str, Any]:
             "schemas": {
                 "ErrorDetails": _ERROR_DETAILS,
                 "ReplyMetadata": COMPONENTS["ReplyMetadata"],
+                "Json": COMPONENTS["Json"],
             },
             "messages": messages,
             "securitySchemes": _SECURITY,

@@ -5,7 +5,19 @@ from __future__ import annotations
 from lexicon import errors
 from lexicon.documents import examples
 from lexicon.documents.operation import BODY, CUSTOMER, IDEMPOTENCY_KEY, Operation, Success, in_path, in_query
-from lexicon.documents.shapes import CONTENT, METADATA, STATUS, STRING, USER_ID, UUID, either_null, fields, ref
+from lexicon.documents.shapes import (
+    CONTENT,
+    METADATA,
+    STATUS,
+    STREAM_ID,
+    STRING,
+    USER_ID,
+    UUID,
+    either_null,
+    fields,
+    ref,
+    taken,
+)
 
 CONVERSATIONS = "/api/v1/customer/conversations"
 CONVERSATION_ID = in_path("conversation_id")
@@ -20,7 +32,7 @@ CUSTOMER_FACE: tuple[Operation, ...] = (
         answers={201: Success("Its id.", fields({"conversationId": UUID}), {"conversationId": examples.CHAT_ID})},
         errors=(*BODY, errors.IDEMPOTENCY_CONFLICT),
         parameters=(IDEMPOTENCY_KEY,),
-        body=fields({}, {"customerIdentifier": either_null(USER_ID), "metadata": METADATA}),
+        body=taken({}, {"customerIdentifier": either_null(USER_ID), "metadata": METADATA}),
         body_example={"customerIdentifier": "alice"},
         body_required=False,
     ),
@@ -50,7 +62,7 @@ CUSTOMER_FACE: tuple[Operation, ...] = (
             "follows the reply in flight or is told the stored one. A client that hangs up leaves the reply running."
         ),
         parameters=(CONVERSATION_ID, IDEMPOTENCY_KEY),
-        body=fields({"message": CONTENT}),
+        body=taken({"message": CONTENT}),
         body_example={"message": "What are your business hours?"},
     ),
     Operation(
@@ -82,7 +94,7 @@ CUSTOMER_FACE: tuple[Operation, ...] = (
         parameters=(
             CONVERSATION_ID,
             {"$ref": "#/components/parameters/LastEventId"},
-            in_query("stream", STRING, "An `X-Stream-Id`: only that reply. A later try begins with `restart`."),
+            in_query("stream", STREAM_ID, "An `X-Stream-Id`: only that reply. A later try begins with `restart`."),
         ),
     ),
 )  # fmt: skip

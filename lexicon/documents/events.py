@@ -43,7 +43,6 @@ SOCKET_ERRORS = tuple(
     in (
         errors.NOT_FOUND,
         errors.MESSAGE_TOO_LONG,
-        errors.RATE_LIMIT_EXCEEDED,
         errors.MESSAGE_LIMIT_REACHED,
         errors.PAYMENT_REQUIRED,
         errors.AGENT_ERROR,
@@ -52,9 +51,11 @@ SOCKET_ERRORS = tuple(
 #: Close codes that stand for more, or for something else, than an error of the table.
 _OTHER_CLOSES = {
     1007: "a text frame was not UTF-8",
-    1012: "the server stops: connect again, with `after`",
+    1008: "more than 100 control frames (ping, pong) in a second, or more than 20,000 fragments in a message",
+    1012: "the server stops, and the reply being written has ended or takes too long: connect again, with `after`",
     1013: "also SLOW_READER: the client reads too slowly; connect again, with `after`",
     4404: "also NOT_FOUND: there is no WebSocket at this address",
+    4429: "also CONNECTION_LIMIT_EXCEEDED: the tenant, or a visitor's address, has as many open as it may",
 }
 
 _IDS = {"message_id": UUID, "chat_id": UUID, "user_id": USER_ID}
@@ -153,7 +154,7 @@ def close_codes() -> dict[int, str]:
     codes: dict[int, str] = {}
     for kind in errors.ERRORS:
         if kind.close is not None:
-            codes[kind.close] = kind.code
+            codes.setdefault(kind.close, kind.code)
     for code, other in _OTHER_CLOSES.items():
         codes[code] = f"{codes[code]}; {other}" if code in codes else other
     return dict(sorted(codes.items()))

@@ -18,6 +18,7 @@ from lexicon.documents.shapes import (
     fields,
     ref,
     said,
+    taken,
 )
 
 CHATS = "/api/v1/chats/"
@@ -29,7 +30,7 @@ LEXICON_FACE: tuple[Operation, ...] = (
         answers={201: Success("The chat.", ref("Chat"), examples.CHAT)},
         errors=(*BODY, errors.IDEMPOTENCY_CONFLICT),
         parameters=(IDEMPOTENCY_KEY,),
-        body=fields({"user_id": USER_ID}, {"title": TITLE, "metadata": METADATA}),
+        body=taken({"user_id": USER_ID}, {"title": TITLE, "metadata": METADATA}),
         body_example={"user_id": "alice", "title": "Order 1042", "metadata": {"plan": "gold"}},
     ),
     Operation(
@@ -59,10 +60,11 @@ LEXICON_FACE: tuple[Operation, ...] = (
         errors=(*BODY, errors.CHAT_NOT_FOUND),
         description="What is not named stays. `active` hands an escalated chat back to the agent.",
         parameters=(CHAT_ID,),
-        body=fields(
+        body=taken(
             {}, {"title": TITLE, "metadata": METADATA, "status": {"type": "string", "enum": ["active", "closed"]}}
         ),
         body_example={"status": "closed"},
+        body_required=False,
     ),
     Operation(
         "delete", "/api/v1/chats/{chat_id}", "deleteChat", LEXICON, "Delete a chat and its messages for good",
@@ -95,7 +97,7 @@ LEXICON_FACE: tuple[Operation, ...] = (
         errors=(*BODY, errors.CHAT_NOT_FOUND),
         description="`null` takes a rating back. It changes nothing else: no order, no date.",
         parameters=(CHAT_ID, in_path("message_id")),
-        body=fields({"rating": said(either_null(RATING), "What the reader thinks of the reply.")}),
+        body=taken({"rating": said(either_null(RATING), "What the reader thinks of the reply.")}),
         body_example={"rating": "up"},
     ),
     Operation(
@@ -111,7 +113,7 @@ LEXICON_FACE: tuple[Operation, ...] = (
         errors=(*BODY, errors.CHAT_NOT_FOUND),
         description="It may be used again until it expires, and dies with the key that made it.",
         parameters=(CHAT_ID,),
-        body=fields({}, {"user_id": said(either_null(USER_ID), "By default the chat's user."), "ttl_seconds": TTL}),
+        body=taken({}, {"user_id": said(either_null(USER_ID), "By default the chat's user."), "ttl_seconds": TTL}),
         body_example={"user_id": "alice", "ttl_seconds": 3600},
         body_required=False,
     ),

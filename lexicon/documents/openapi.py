@@ -13,6 +13,7 @@ from lexicon.documents.shapes import (
     COMPONENTS,
     COUNT,
     ROLE,
+    STREAM_ID,
     STRING,
     TEXT_SAID,
     TIMESTAMP,
@@ -30,8 +31,10 @@ The WebSocket is described by the AsyncAPI document at `/api/asyncapi.yaml`.
 
 Addresses work with and without one trailing slash. HEAD is answered wherever GET is, but for a stream. Besides
 what each operation lists, an address that does not exist is 404 `NOT_FOUND` and a method that an address does not
-take is 405 `METHOD_NOT_ALLOWED`. Answers may get further fields; ignore what you do not know. Every answer carries
-`X-Request-ID`, every answer to a known key the three `X-RateLimit` headers."""
+take is 405 `METHOD_NOT_ALLOWED`. Without a valid key, one request too many of one address is 429
+`RATE_LIMIT_EXCEEDED`, and a `Host` that is not this server's is 400 `INVALID_REQUEST`; `/healthz` and `/readyz` know
+neither. Answers may get further fields; ignore what you do not know. Every answer carries `X-Request-ID`, every answer
+to a known key the three `X-RateLimit` headers."""
 
 _TAGS = {
     LEXICON: "The Lexicon face: chats of all your users.",
@@ -49,12 +52,12 @@ HEADERS: dict[str, dict[str, Any]] = {
     "X-Message-Id": {"description": "The id of the user's message, which is stored.", "schema": UUID},
     "X-Stream-Id": {
         "description": "The reply and its try, for `/stream?stream=…`. Absent where a person answers.",
-        "schema": {"type": "string", "pattern": r"^[0-9a-f-]{36}:\d+$"},
+        "schema": STREAM_ID,
     },
     "Cache-Control": {"description": "Not to be kept.", "schema": STRING},
 }
 #: Statuses of what may fail before anybody knows whose key it is, so that nothing is counted.
-_PERHAPS_UNCOUNTED = (401, 500, 503)
+_PERHAPS_UNCOUNTED = (400, 401, 429, 500, 503)
 _RATE_LIMIT = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 
 _PARAMETERS = {
@@ -73,8 +76,11 @@ _PARAMETERS = {
     "RequestId": {
         "name": "X-Request-ID",
         "in": "header",
-        "description": "An id of yours, given back and written to the log.",
-        "schema": {"type": "string", "pattern": r"^[A-Za-z0-9_.:/+=-]{1,128}$"},
+        "description": (
+            "An id of yours, given back and written to the log, where it is 1 to 128 of the characters "
+            "`A-Z a-z 0-9 _ . : / + = -`. Any other is ignored, and a new one given back."
+        ),
+        "schema": STRING,
     },
 }
 
@@ -161,7 +167,7 @@ def _success(operation: Operation, success: Success) -> dict[str, Any]:
             content["example"] = success.example
         if success.event is not None:
             content["x-event-data"] = success.event
-        answer["content"] = {success.media_type: content}
+        answer["content"] = dict.fromkeys((success.media_type, *success.also_as), content)
     return answer
 
 

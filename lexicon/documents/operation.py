@@ -33,6 +33,8 @@ class Success:
     #: Headers besides those of every answer, and whether each is always there.
     headers: dict[str, bool] = field(default_factory=dict)
     media_type: str = "application/json"
+    #: Media types in which the same is given where it is asked for.
+    also_as: tuple[str, ...] = ()
     #: Of an SSE stream, the JSON of a `data:` line.
     event: Schema | None = None
 

@@ -28,6 +28,11 @@ def fields(required: dict[str, Schema], optional: dict[str, Schema] | None = Non
     }
 
 
+def taken(required: dict[str, Schema], optional: dict[str, Schema] | None = None) -> Schema:
+    """A body with these fields; others are ignored, once they have passed the gate that everything passes."""
+    return fields(required, optional, propertyNames=_WITHOUT_NUL, additionalProperties=ref("Json"))
+
+
 def said(schema: Schema, description: str) -> Schema:
     """The schema, with what it means."""
     return {**schema, "description": description}
@@ -50,10 +55,26 @@ def constant(value: Any) -> Schema:
 
 
 STRING: Schema = {"type": "string"}
+_WITHOUT_NUL = {"pattern": r"^[^\u0000]*$"}
+#: What lexicon/payload.py lets in, as far as JSON Schema can say it.
+JSON: Schema = {
+    "description": "Any JSON without NUL, integers beyond 64 bits, or nesting deeper than 32.",
+    "anyOf": [
+        {"type": ["null", "boolean", "number"]},
+        {"type": "string", **_WITHOUT_NUL},
+        {"type": "array", "items": {"$ref": "#/components/schemas/Json"}},
+        {
+            "type": "object",
+            "propertyNames": _WITHOUT_NUL,
+            "additionalProperties": {"$ref": "#/components/schemas/Json"},
+        },
+    ],
+}
 BOOLEAN: Schema = {"type": "boolean"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 SEQUENCE: Schema = {"type": "integer", "minimum": 1, "description": "The message's place in its chat: 1, 2, 3, …"}
 UUID: Schema = {"type": "string", "format": "uuid"}
+STREAM_ID: Schema = {"type": "string", "pattern": r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}:[0-9]{1,10}$"}
 TIMESTAMP: Schema = {
     "type": "string",
     "format": "date-time",
@@ -70,24 +91,27 @@ USER_ID: Schema = {
     "type": "string",
     "minLength": 1,
     "maxLength": 255,
+    **_WITHOUT_NUL,
     "description": "The user's id in your own system. Any text without NUL; the user is made when unknown.",
     "examples": ["alice"],
 }
 TITLE: Schema = {
     "type": ["string", "null"],
     "maxLength": 255,
+    **_WITHOUT_NUL,
     "description": "Without one: `New chat`, then the first 60 characters of the first message.",
 }
 METADATA: Schema = {
     "type": ["object", "null"],
     "description": f"Your own data, given back as it came. At most {MAX_METADATA_BYTES:,} bytes of compact JSON.",
-    "additionalProperties": True,
+    "propertyNames": _WITHOUT_NUL,
+    "additionalProperties": {"$ref": "#/components/schemas/Json"},
     "examples": [{"plan": "gold"}],
 }
 CONTENT: Schema = {
     "type": "string",
     "minLength": 1,
-    "pattern": r"\S",
+    "pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$",
     "description": (
         "What the user says: not only white space, without NUL and lone surrogates, at most "
         f"{Tenant._meta.get_field('message_max_characters').default:,} characters unless the tenant's limit is another."
@@ -108,8 +132,8 @@ AGENT_METADATA = fields(
         "total_ms": said(COUNT, "Milliseconds from asking the model to its end."),
         "finish_reason": said(
             STRING,
-            "Why the model ended where it did not simply finish; `length`: it was cut, `content_filter`: its provider "
-            "would not let it go on.",
+            "Why the reply ended where it did not simply finish; `length`: it was cut, `content_filter`: the model's "
+            "provider would not let it go on, `abandoned`: the processes that wrote it died or hung.",
         ),
         "flagged": said(
             {"type": "string", "enum": ["instructions"]},
@@ -212,4 +236,5 @@ COMPONENTS: dict[str, Schema] = {
     "ChatPage": page("chats", "Chat"),
     "MessagePage": page("messages", "Message"),
     "ErrorDetails": ERROR_DETAILS,
+    "Json": JSON,
 }

@@ -13,7 +13,7 @@ from django.template.loader import render_to_string
 
 from lexicon.answers import error_response
 from lexicon.documents import asyncapi, openapi
-from lexicon.errors import METHOD_NOT_ALLOWED, ApiError, invalid
+from lexicon.errors import ApiError, invalid
 
 #: Nothing but this server's own files, and no code in the page. The renderer writes styles into it, no scripts.
 _CONTENT_SECURITY_POLICY = (
@@ -25,21 +25,14 @@ View = Callable[[HttpRequest], Coroutine[Any, Any, HttpResponse]]
 
 
 def readable(view: Callable[[HttpRequest], HttpResponse]) -> View:
-    """A view that is only read: 405 for every method but GET and HEAD."""
+    """An asynchronous view of a synchronous one that waits for nothing; what it raises is answered."""
 
     async def read(request: HttpRequest) -> HttpResponse:
         try:
-            if request.method not in ("GET", "HEAD"):
-                raise ApiError(METHOD_NOT_ALLOWED, f"The method {request.method} is not allowed here")
             return view(request)
         except ApiError as problem:
-            response = error_response(request, problem)
-            if problem.kind is METHOD_NOT_ALLOWED:
-                response["Allow"] = "GET, HEAD"
-            return response
+            return error_response(request, problem)
 
-    # No cookie means anything here, so there is nothing to forge.
-    read.csrf_exempt = True  # type: ignore[attr-defined]
     return read
 
 

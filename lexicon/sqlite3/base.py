@@ -4,10 +4,15 @@ SQLite has one writer at a time, and whoever comes meanwhile sleeps, longer each
 longest is asleep when the file is free, and after five seconds of bad luck he is told that the database is locked,
 although everybody writes for milliseconds. So the threads of this process stand in line for it, first come, first
 served. Between processes (a command beside the server) SQLite's own waiting holds, as it always did.
+
+The file holds every message, so only its owner may read it, from the moment it is there.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import stat
 import threading
 import time
 from collections import deque
@@ -80,6 +85,26 @@ def line_of(name: str) -> Line:
         return _lines.setdefault(name, Line())
 
 
+def make_private(name: str) -> None:
+    """Let nobody but the owner read the database of that file name (mode 0600), which is made where there is none.
+
+    SQLite gives its log and its shared memory the file's own mode; those that are there already get it here.
+    A file of another owner stays as it is.
+    """
+    if name == ":memory:" or name.startswith("file:"):
+        return
+    path = os.path.realpath(name)
+    # The lock: closing any descriptor of the file ends SQLite's locks of the whole process
+    # (https://sqlite.org/howtocorrupt.html, section 2.2), so nobody here may have opened it before this one is closed.
+    with _lines_lock, contextlib.suppress(OSError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        return
+    for file in (path, f"{path}-wal", f"{path}-shm", f"{path}-journal"):
+        with contextlib.suppress(OSError):
+            if stat.S_IMODE(os.stat(file).st_mode) & 0o077:
+                os.chmod(file, 0o600)
+
+
 @lru_cache(maxsize=512)
 def _with_question_marks(query: str) -> str:
     return base.FORMAT_QMARK_REGEX.sub("?", query).replace("%%", "%")
@@ -119,7 +144,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
     _has_turn = False
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        """As Django's."""
+        """As Django's, of a file that nobody else may read."""
+        make_private(str(conn_params["database"]))
         self._line = line_of(str(conn_params["database"]))
         self._patience = float(conn_params.get("timeout", 5.0))
         return super().get_new_connection(conn_params)

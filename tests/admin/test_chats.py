@@ -155,6 +155,7 @@ def test_line_breaks_are_kept(sam: Client, new_chat: NewChat) -> None:
         ({"stopped": True}, "stopped"),
         ({"finish_reason": "length"}, "longest length"),
         ({"finish_reason": "content_filter"}, "model's filter"),
+        ({"finish_reason": "abandoned"}, "abandoned"),
         ({"flagged": "instructions"}, "gives the instructions away"),
         ({"answered": False}, "did not know"),
         ({"escalated": True}, "called a person"),

@@ -15,6 +15,9 @@ from agents.toolbox import TOOLS
 from tests.client import SOON
 from tests.model_server import ModelServer
 
+#: No database decides it.
+pytestmark = pytest.mark.once
+
 KEY = "sk-ant-canary-of-the-key"
 PATIENT = Timeouts(connect=SOON, first_token=SOON, gap=SOON, total=SOON)
 

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from agents.beat import Beat
 from tests.client import SOON
+
+#: No database decides it.
+pytestmark = pytest.mark.once
 
 
 async def come(beat: Beat) -> None:

@@ -7,6 +7,9 @@ import pytest
 from agents.budget import newest, tokens
 from agents.contract import Turn
 
+#: No database decides it.
+pytestmark = pytest.mark.once
+
 
 def turn(role: str, content: str = "abcd") -> Turn:
     """A turn of five tokens: one of text, four of its own."""

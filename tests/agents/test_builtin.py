@@ -12,6 +12,9 @@ from agents.contract import End, Escalate, Event, NoAnswer, Passage, Policy, Req
 from agents.phrases import SAY
 from agents.quoting import BRIEF_CHARACTERS, QUOTE_CHARACTERS
 
+#: No database decides it.
+pytestmark = pytest.mark.once
+
 HOURS = Passage("1", "Business hours", "We are open Monday to Friday.\nOn Sundays we are closed.", score=0.8)
 LAMPS = Passage("2", "Lamps", "A lamp needs a bulb.", score=0.5)
 BULBS = Passage("3", "Light bulbs", "Bulbs last for years.", score=0.5)

@@ -9,6 +9,9 @@ import pytest
 from agents.contract import Usage
 from agents.openai_compatible import Completion
 
+#: No database decides it.
+pytestmark = pytest.mark.once
+
 #: As OpenAI's API sends it (ids shortened), with what other servers add: comments, CRLF, reasoning, a null delta.
 RECORDED = (
     ": OPENROUTER PROCESSING\n\n"

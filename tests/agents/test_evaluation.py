@@ -21,6 +21,9 @@ from agents.recall import search_question
 from tenants.models import Tenant
 from tests.servers import ROOT
 
+#: No database decides it.
+pytestmark = pytest.mark.once
+
 SETS = {"shop": "agents/demo_articles", "hosting": "benchmarks/knowledge/articles"}
 PAGE = ROOT / "docs" / "agents.md"
 OLDER = Path(__file__).with_name("questions.csv")
@@ -106,6 +109,16 @@ def test_a_file_of_questions_that_is_none_is_refused_by_its_line(
     with pytest.raises(CommandError) as refused:
         call_command("evaluate_knowledge", str(file), "--tenant", str(shop.id))
     assert problem in str(refused.value)
+
+
+@pytest.mark.parametrize(("content", "told"), [(b"\xff", "is not UTF-8"), (b"x" * 2_000_000, "is no CSV")])
+def test_a_file_of_questions_that_can_not_be_read_is_told(
+    shop: Tenant, tmp_path: Path, content: bytes, told: str
+) -> None:
+    file = tmp_path / "questions.csv"
+    file.write_bytes(b"question,article,kind\n" + content)
+    with pytest.raises(CommandError, match=told):
+        call_command("evaluate_knowledge", str(file), "--tenant", str(shop.id))
 
 
 def test_the_older_questions_are_answered_so_well(shop: Tenant) -> None:

@@ -6,6 +6,9 @@ import pytest
 
 from agents.event_stream import MAX_LINE, EventStream, EventTooLong
 
+#: No database decides it.
+pytestmark = pytest.mark.once
+
 
 def read(*chunks: bytes) -> list[bytes]:
     stream = EventStream()

@@ -7,6 +7,9 @@ import pytest
 from agents.excerpts import excerpt
 from agents.terms import terms
 
+#: No database decides it.
+pytestmark = pytest.mark.once
+
 TEXT = """\
 Our shop sells lamps, tables and chairs. All of them are made of oak.
 

@@ -11,7 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from agents import article_files
-from agents.article_files import Draft, Unreadable, read_csv, read_folder, read_markdown, read_upload
+from agents.article_files import Draft, Unreadable, find_markdown, read_csv, read_markdown, read_upload
 from agents.importing import BadDrafts, import_articles
 from agents.models import TEXT_FIELDS, Article
 from tenants.models import Tenant
@@ -179,7 +179,7 @@ def test_a_zip_of_markdown_is_read() -> None:
 
 
 def test_a_zip_that_unpacks_to_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(article_files, "MOST_BYTES", 100_000)
+    monkeypatch.setattr(article_files, "MOST_UNPACKED_BYTES", 100_000)
     bomb = zipped(a="x" * 60_000, b="x" * 60_000)
     assert len(bomb) < 1000
     with pytest.raises(Unreadable, match="unpacks to more than"):
@@ -188,7 +188,7 @@ def test_a_zip_that_unpacks_to_too_much_is_refused(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("a.exe", b""), ("a.zip", b"no zip"), ("a.csv", b"\xff\xfe"), ("a.zip", zipped()), ("a.md", b"x" * 5_242_881)],
+    [("a.exe", b""), ("a.zip", b"no zip"), ("a.csv", b"\xff\xfe"), ("a.zip", zipped()), ("a.md", b"x" * 1_048_577)],
 )
 def test_an_upload_that_can_not_be_read_is_refused(name: str, content: bytes) -> None:
     with pytest.raises(Unreadable, match=name[:1]):
@@ -211,7 +211,7 @@ def test_the_export_names_the_ids(acme: Tenant, write: Write, tmp_path: Path) ->
 
 def test_a_folder_without_articles_says_so(tmp_path: Path) -> None:
     with pytest.raises(Unreadable, match=r"\.md"):
-        read_folder(tmp_path)
+        find_markdown(tmp_path)
 
 
 @pytest.mark.django_db

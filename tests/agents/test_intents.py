@@ -10,6 +10,9 @@ from agents.contract import Turn
 from agents.intents import _pattern, intent, is_follow_up, leans, picked, plain, questions_of
 from agents.phrases import ENGLISH, SAY
 
+#: No database decides it.
+pytestmark = pytest.mark.once
+
 GREETING = """
 Hi
 Hello!

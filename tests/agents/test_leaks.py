@@ -6,6 +6,9 @@ import pytest
 
 from agents.leaks import canary_of, gives_away
 
+#: No database decides it.
+pytestmark = pytest.mark.once
+
 INSTRUCTIONS = "You are Ada, the assistant of Acme. " + " ".join(
     f"Rule {n} is about the number {n}." for n in range(99)
 )
@@ -35,6 +38,21 @@ def leaks(said: str, instructions: str = INSTRUCTIONS) -> bool:
 )
 def test_what_gives_them_away_is_seen(said: str) -> None:
     assert leaks(said)
+
+
+def test_a_ruler_is_given_away_by_as_much_of_it_as_of_anything_else() -> None:
+    ruled = f"{INSTRUCTIONS[:300]}\n{'=' * 250}\n{INSTRUCTIONS[300:]}"
+    assert leaks("=" * 100_000, ruled)
+    assert leaks(f"x{'=' * 200}x", ruled)
+    assert not leaks(("=" * 199 + "x") * 500, ruled)
+
+
+@pytest.mark.parametrize("begin", [0, 1, 99, 100, 101, 333])
+@pytest.mark.parametrize("before", ["", "x", "x" * 99, "x" * 100, "x" * 150])
+def test_as_many_characters_as_that_are_seen_wherever_they_stand(before: str, begin: int) -> None:
+    told = "".join(chr(0x4E00 + number) for number in range(1000))
+    assert leaks(f"{before}{told[begin : begin + 200]}y", told)
+    assert not leaks(f"{before}{told[begin : begin + 199]}y", told)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,9 @@ from agents.openai_compatible import OpenAICompatibleAgent
 from tests.agents.test_remote import PATIENT
 from tests.client import SOON
 
+#: No database decides it.
+pytestmark = pytest.mark.once
+
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 

@@ -11,6 +11,9 @@ import pytest
 from tests.client import SOON, script
 from tests.model_server import ModelServer, read_script, run_in_process, tokens_of
 
+#: No database decides it.
+pytestmark = pytest.mark.once
+
 
 def tokens(**directives: object) -> list[str]:
     return tokens_of(read_script(script(**directives)), "m", [])

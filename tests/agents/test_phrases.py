@@ -10,6 +10,9 @@ import pytest
 from agents import phrases
 from agents.phrases import ENGLISH, SAY, read
 
+#: No database decides it.
+pytestmark = pytest.mark.once
+
 #: What may be filled in where the agent says this.
 FIELDS = {"source": {"title"}, "which": {"first", "second"}}
 

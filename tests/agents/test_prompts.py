@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from agents.contract import Passage, Request, Turn
 from agents.openai_compatible import chat_messages
 from agents.prompts import ARTICLES, FRAME, INSTRUCTIONS, system_text
+
+#: No database decides it.
+pytestmark = pytest.mark.once
 
 PASSAGE = Passage("id-of-the-article", "Lamps", 'A "lamp"\nneeds a bulb.', 0.5)
 

@@ -22,6 +22,9 @@ from agents.toolbox import TOOLS
 from tests.client import SOON, script
 from tests.model_server import CANARY, ModelServer
 
+#: No database decides it.
+pytestmark = pytest.mark.once
+
 KEY = "sk-canary-of-the-key"
 #: No test that is not about a timeout should ever meet one.
 PATIENT = Timeouts(connect=SOON, first_token=SOON, gap=SOON, total=SOON)

@@ -9,6 +9,9 @@ import pytest
 
 from agents.retries import FIRST_PAUSE, Failed, Retries, read_retry_after
 
+#: No database decides it.
+pytestmark = pytest.mark.once
+
 PASSES = Failed("it answered with status 503", reason="status", passes=True, status=503)
 TOO_MANY = Failed("it answered with status 429", reason="status", passes=True, status=429)
 

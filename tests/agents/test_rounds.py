@@ -34,6 +34,9 @@ from agents.rounds import MOST_ROUNDS, Rounds
 from tests.client import SOON, script
 from tests.model_server import ModelServer
 
+#: No database decides it.
+pytestmark = pytest.mark.once
+
 PATIENT = Timeouts(connect=SOON, first_token=SOON, gap=SOON, total=SOON)
 LAMPS = Passage("1", "Lamps", "A lamp needs a bulb.", 0.5, "https://acme.example/lamps")
 BULBS = Passage("2", "Bulbs", "A bulb lasts a year.", 0.1)

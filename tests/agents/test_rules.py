@@ -7,6 +7,9 @@ import pytest
 from agents.contract import Policy, Request
 from agents.rules import HANDS_OVER, escalation_by_failure, keyword_in, who_answers
 
+#: No database decides it.
+pytestmark = pytest.mark.once
+
 
 def request(question: str, *keywords: str) -> Request:
     return Request(question, policy=Policy(escalation_keywords=keywords))

@@ -7,6 +7,9 @@ import pytest
 from agents.languages import language, lines
 from agents.terms import MAX_TERM, terms, words
 
+#: No database decides it.
+pytestmark = pytest.mark.once
+
 
 def test_forms_of_a_word_are_one_term() -> None:
     assert len(set(terms("return returns returned returning"))) == 1

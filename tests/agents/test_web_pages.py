@@ -13,6 +13,9 @@ from agents import web_pages
 from agents.article_files import Unreadable
 from agents.web_pages import MOST_BYTES, fetch_page
 
+#: No database decides it.
+pytestmark = pytest.mark.once
+
 PAGE = """<!doctype html><html lang="de"><head><title>Shop – Versand</title><style>p{}</style></head>
 <body><nav><a href="/">Start</a></nav><main><h1>Versand</h1><p>Wir liefern <b>schnell</b>.</p>
 <ul><li>Eins</li><li>Zwei</li></ul><script>alert(1)</script></main><footer>Impressum</footer></body></html>"""

@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
-import random
-import secrets
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
+
+from tests.campaign.beginning import own_folder, seeded
 
 
 def main() -> int:
@@ -30,23 +28,9 @@ def main() -> int:
     parser.add_argument("--only", default="", help="these alone: F2,F4; `self` is the test of the checker")
     parser.add_argument("--seed", type=int, default=None, help="of what is chosen by chance")
     arguments = parser.parse_args()
-    seed = arguments.seed if arguments.seed is not None else secrets.randbelow(10**6)
-    random.seed(seed)
+    seed = seeded(arguments.seed)
     only = [name.strip() for name in arguments.only.split(",") if name.strip()]
-    folder = Path(tempfile.mkdtemp(prefix="lexicon-campaign-"))
-    os.environ |= {
-        "SECRET_KEY": "only-for-tests-" + "x" * 50,
-        "DATABASE_URL": f"sqlite:///{folder / 'template.sqlite3'}",
-        "REDIS_URL": "",
-        "DJANGO_SETTINGS_MODULE": "lexicon.settings",
-        "LOG_LEVEL": "WARNING",
-    }
-    os.environ.pop("TEST_REDIS_URL", None)
-    import django
-
-    django.setup()
-    # nginx gives its rights up, and reads what is in there.
-    folder.chmod(0o755)
+    folder = own_folder("campaign")
     print(f"=== Faults{', quick' if arguments.quick else ''} (seed {seed}) ===", flush=True)
     began = time.monotonic()
     passed = asyncio.run(_run(folder, arguments.quick, only))

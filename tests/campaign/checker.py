@@ -14,13 +14,15 @@ holds of the tenants in the end (`Database.dump`), and answers the figures and e
 * **money**: the ledger's sum is the balance; never below zero; nothing reserved that is not owed; no more accepted than
   the balance covers; the model asked as often as a reply was begun.
 
-An operation of which nobody knew how it ended, and which did happen, is **recovered**: that is allowed.
+An operation of which nobody knew how it ended, and which did happen, is **recovered**: that is allowed. A reply on
+which two owners fell silent within 60 seconds is **abandoned**, which is neither lost nor whole: `silenced` says of
+which questions that is so, and no other reply may end like that.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +46,8 @@ class Verdict:
     #: Replies that stand once, with the text their question asked for; and how many were owed.
     whole: int = 0
     owed: int = 0
+    #: Replies that ended as failed because two of their owners fell silent one soon after the other.
+    abandoned: int = 0
     violations: list[Violation] = field(default_factory=list)
 
     def count(self, kind: str) -> int:
@@ -64,19 +68,29 @@ def check(
     *,
     answer: Callable[[str], str] = scripted,
     calls: dict[str, int] | None = None,
+    silenced: Collection[str] = (),
 ) -> Verdict:
-    """The verdict. `answer` says what a message is answered with, `calls` how often the model was asked each."""
-    return _Check(list(lines), stored, answer, calls).verdict
+    """The verdict. `answer` says what a message is answered with, `calls` how often the model was asked each.
+
+    `silenced`: the messages on whose replies two owners fell silent within 60 seconds.
+    """
+    return _Check(list(lines), stored, answer, calls, silenced).verdict
 
 
 class _Check:
     def __init__(
-        self, lines: list[Line], stored: Stored, answer: Callable[[str], str], calls: dict[str, int] | None
+        self,
+        lines: list[Line],
+        stored: Stored,
+        answer: Callable[[str], str],
+        calls: dict[str, int] | None,
+        silenced: Collection[str],
     ) -> None:
         self.verdict = Verdict()
         self.add = self.verdict.add
         self.answer = answer
         self.calls = calls
+        self.silenced = silenced
         self.stored = stored
         self.messages = {message["id"]: message for tenant in stored for message in tenant["messages"]}
         self.tenant_of = {chat: tenant["id"] for tenant in stored for chat in tenant["chats"]}
@@ -168,8 +182,12 @@ class _Check:
             if message is None or question is None:
                 self.add("lost", f"the reply {reply['id']} never ended: {reply['state']}")
                 continue
-            if reply["state"] != "done":
+            if message["metadata"].get("finish_reason") == "abandoned":
+                self.check_abandoned(reply, question, message)
+            elif reply["state"] != "done":
                 self.add("stream", f"the reply {reply['id']} ended as {reply['state']}")
+            elif question["content"] in self.silenced:
+                self.add("stream", f"the reply {reply['id']} was begun again after two owners fell silent")
             elif message["content"] != self.answer(question["content"]):
                 self.add("unexpected", f"the reply {reply['id']} says {message['content']!r:.80}")
             else:
@@ -178,6 +196,16 @@ class _Check:
                 asked = self.calls.get(question["content"], 0)
                 if not 1 <= asked <= reply["epoch"]:
                     self.add("money", f"the model was asked {asked} times in {reply['epoch']} tries of {reply['id']}")
+
+    def check_abandoned(self, reply: dict[str, Any], question: dict[str, Any], message: dict[str, Any]) -> None:
+        """It says the beginning of what was asked for, is marked as failed, and two owners did fall silent."""
+        self.verdict.abandoned += 1
+        if question["content"] not in self.silenced:
+            self.add("lost", f"the reply {reply['id']} was abandoned, but no two owners fell silent on it")
+        if reply["state"] != "failed" or message["metadata"].get("failed") is not True:
+            self.add("stream", f"the reply {reply['id']} was abandoned and ended as {reply['state']}")
+        if not self.answer(question["content"]).startswith(message["content"]):
+            self.add("unexpected", f"the reply {reply['id']} says {message['content']!r:.80}")
 
     def check_money(self, tenant: dict[str, Any]) -> None:
         charged = Counter(reply for reason, _, reply in tenant["ledger"] if reason == "reply")

@@ -236,14 +236,15 @@ class Talker:
             return
         self._note("post", "fail", post.id, code=event["error_code"])
         if self.repeats and event["error_code"] in PASSING:
-            task = asyncio.create_task(self._send_again(post))
+            wait = event["details"].get("retry_after", 0) if event["error_code"] == "SERVICE_UNAVAILABLE" else 0
+            task = asyncio.create_task(self._send_again(post, wait))
             self._again.add(task)
             task.add_done_callback(self._again.discard)
         else:
             post.refused = event["error_code"]
 
-    async def _send_again(self, post: Post) -> None:
-        await asyncio.sleep(random.uniform(0.1, 0.5))
+    async def _send_again(self, post: Post, wait: float) -> None:
+        await asyncio.sleep(wait + random.uniform(0.1, 0.5))
         if self.is_open and not post.message_id:
             await self._send(post)
 

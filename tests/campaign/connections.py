@@ -15,10 +15,12 @@ def check_connections(lines: list[Line], messages: dict[str, dict[str, Any]], ch
     """Hold what each connection and each response was sent against what is stored."""
     connections: dict[tuple[str, int], Connection] = {}
     responses: dict[str, list[Line]] = defaultdict(list)
+    posted: dict[str, set[str]] = defaultdict(set)
     for line in lines:
         place = (line["client"], line["id"])
         if line["op"] == "connect" and line["phase"] == "invoke":
             connections[place] = Connection(f"{place[0]}, connection {place[1]}", line, messages, add)
+            connections[place].sent_before = frozenset(posted[line["client"]])
         elif line["op"] == "see":
             connections[place].see(line["event"])
         elif line["op"] == "close":
@@ -26,6 +28,7 @@ def check_connections(lines: list[Line], messages: dict[str, dict[str, Any]], ch
         elif line["op"] == "finish":
             connections[place].finish(chats)
         elif line["op"] == "post" and line["phase"] == "invoke":
+            posted[line["client"]].add(line["id"])
             for connection in connections.values():
                 if connection.client == line["client"]:
                     connection.sent[line["id"]] += 1
@@ -44,6 +47,8 @@ class Connection:
         self.is_open = True
         #: How often its client sent each message so far: a repeat is acknowledged again.
         self.sent: Counter[str] = Counter()
+        #: What its client had sent on earlier ones.
+        self.sent_before: frozenset[str] = frozenset()
         self._name = name
         self._after = opened["after"]
         self._messages = messages
@@ -79,12 +84,17 @@ class Connection:
         if "sequence" not in event:
             return
         mine = event.get("client_message_id", "")
-        # A repeat is acknowledged to who repeated it, wherever the chat stands by now.
-        if self._last is not None and event["sequence"] <= self._last and self._again[mine] < self.sent[mine]:
+        if self._is_repeat(event, mine):
             self._again[mine] += 1
         else:
             self._number(event)
         self._compare(event)
+
+    def _is_repeat(self, event: dict[str, Any], mine: str) -> bool:
+        """A repeat is acknowledged to who repeated it, wherever the chat stands by now."""
+        if self._last is None:
+            return mine in self.sent_before
+        return event["sequence"] <= self._last and self._again[mine] < self.sent[mine]
 
     def _number(self, event: dict[str, Any]) -> None:
         sequence = event["sequence"]

@@ -124,13 +124,17 @@ class Databases:
 
     def make(self) -> None:
         """Lay out what the others are copied from."""
-        waiting = [self._migrate(f"sqlite:///{self._folder / 'template.sqlite3'}")]
         if self._server:
             self._administer(f"CREATE DATABASE {self._name}")
             self._made.append(self._name)
-            waiting.append(self._migrate(self._at(self._name)))
-        for process in waiting:
+        for process in [self._migrate(template.url) for template in self.templates]:
             assert process.wait() == 0
+
+    @property
+    def templates(self) -> list[Database]:
+        """What the others are copied from: SQLite's, and PostgreSQL's where there is one."""
+        urls = [f"sqlite:///{self._folder / 'template.sqlite3'}", *([self._at(self._name)] if self._server else [])]
+        return [Database(url) for url in urls]
 
     def new(self, *, on_sqlite: bool) -> Database:
         name = f"{self._name}_{uuid.uuid4().hex[:8]}"

@@ -2,17 +2,20 @@
 
 Each bug is one that services like this one have had, and shows by no chance: where it depends on who is first, the
 one waits for the other, or for as long as the file exists that `SABOTAGE_GATE` names, which the load removes when it
-has seen enough. `drop-<percent>` is no bug: that part of what the channel layer carries is lost, which must cost
-nothing but a moment.
+has seen enough. Two are no bugs: with `drop-<percent>` that part of what the channel layer carries is lost, which must
+cost nothing but a moment; with `poison` a question does to its process what it names (POISON).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+import ctypes
 import itertools
 import os
 import random
+import re
+import signal
 import sys
 import threading
 import time
@@ -177,6 +180,55 @@ def drop(percent: float) -> None:
     Cluster._heard = deaf  # type: ignore[method-assign]
 
 
+def _freeze() -> None:
+    """Nothing of the process goes on: this call keeps the interpreter's lock, as one long call into C does."""
+    ctypes.PyDLL(None).sleep(3600)
+
+
+def _hang() -> None:
+    """The event loop goes on no more, the threads do."""
+    from streaming.engine import engine
+
+    engine().loop.call_soon_threadsafe(time.sleep, 3600)
+
+
+def _die() -> None:
+    """The process is gone, as where the kernel kills it for its memory."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+#: What a reply does to the process that writes it: at once, where its question says `"poison": "<name>"`, or when it
+#: says the name in capitals.
+POISON: dict[str, Callable[[], None]] = {"freeze": _freeze, "hang": _hang, "die": _die}
+
+
+def poison() -> None:
+    """Some replies silence the process that writes them."""
+    from streaming import runner
+    from streaming.speech import Speech
+
+    prepare, say = runner.prepare_begun, Speech._say
+
+    def prepare_poison(reply: Any) -> Any:
+        if act := POISON.get(read_poison(reply.question.content)):
+            act()
+        return prepare(reply)
+
+    def say_poison(self: Any, text: str, pump: Any) -> bool:
+        if act := POISON.get(text.strip().lower() if text.isupper() else ""):
+            act()
+        return say(self, text, pump)
+
+    runner.prepare_begun = prepare_poison
+    Speech._say = say_poison  # type: ignore[method-assign]
+
+
+def read_poison(question: str) -> str:
+    """What the question names; "" where it names nothing."""
+    found = re.search(r'"poison": "(\w+)"', question)
+    return found[1] if found else ""
+
+
 BUGS: dict[str, Callable[[], None]] = {
     "acknowledge-before-commit": acknowledge_before_commit,
     "cursor-on-auto-increment": cursor_on_auto_increment,
@@ -184,6 +236,7 @@ BUGS: dict[str, Callable[[], None]] = {
     "drop-wake-ups": drop_wake_ups,
     "credits-by-read-then-write": credits_by_read_then_write,
     "missing-tenant-filter": missing_tenant_filter,
+    "poison": poison,
 }
 
 

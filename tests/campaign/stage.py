@@ -54,6 +54,8 @@ class Stage:
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     recovered_in: float | None = None
+    #: The messages on whose replies the scenario silenced two owners within 60 seconds.
+    silenced: set[str] = field(default_factory=set)
 
     @property
     def database(self) -> Database:
@@ -97,7 +99,7 @@ class Stage:
             await leave_all(self.talkers)
         calls = Counter(call["question"] for call in (await self.model.report())["calls"])
         stored = await self.database.dump(self.actors)
-        verdict = check(self.history.lines, stored, calls=calls)
+        verdict = check(self.history.lines, stored, calls=calls, silenced=self.silenced)
         for problem in self.problems:
             verdict.add("figure", problem)
         return verdict
@@ -206,7 +208,8 @@ def _errors(cluster: Cluster) -> Counter[str]:
 
 def print_table(results: list[Result]) -> None:
     """What docs/faults.md explains, column by column."""
-    print(f"\n{'fault':5} {'acked':>6} {'lost':>5} {'doubled':>8} {'whole':>9} {'recovered in':>13}  notes")
+    names = f"{'fault':5} {'acked':>6} {'lost':>5} {'doubled':>8} {'whole':>9} {'abandoned':>9} {'recovered in':>13}"
+    print(f"\n{names}  notes")
     for result in results:
         verdict = result.verdict
         whole = f"{verdict.whole}/{verdict.owed}"
@@ -214,5 +217,5 @@ def print_table(results: list[Result]) -> None:
         notes = "; ".join([*result.notes, *(["FAILED"] if not result.passed else [])])
         print(
             f"{result.fault:5} {verdict.acknowledged:>6} {verdict.count('lost'):>5} {verdict.count('duplicated'):>8} "
-            f"{whole:>9} {back:>13}  {notes}"
+            f"{whole:>9} {verdict.abandoned:>9} {back:>13}  {notes}"
         )

@@ -10,6 +10,9 @@ import pytest
 from tests.campaign.checker import Stored, Verdict, check
 from tests.campaign.history import Line
 
+#: No database decides it.
+pytestmark = pytest.mark.once
+
 ACME, GLOBEX = "acme", "globex"
 CHAT, FOREIGN = "chat", "foreign"
 
@@ -114,6 +117,18 @@ def test_a_repeat_is_acknowledged_again() -> None:
     again = [dict(one) for one in lines if one["op"] == "post" and one["id"] == "c1"]
     [received, _] = events(lines, "alice", "message_received")
     lines[-2:-2] = [again[0], see("alice", **received), again[1]]
+    assert judge(lines, stored).violations == []
+
+
+def test_a_repeat_to_who_does_not_resume_says_nothing_of_where_the_chat_stands() -> None:
+    lines, stored = story()
+    lines += [
+        line("alice", "connect", "invoke", 2, tenant=ACME, chat=CHAT, after=None),
+        line("alice", "post", "invoke", "c1", tenant=ACME, chat=CHAT, user="alice", content="q1"),
+        line("alice", "see", "ok", 2, event=events(lines, "alice", "message_received")[0]),
+        line("alice", "post", "ok", "c1", message_id="m1"),
+        line("alice", "finish", "ok", 2),
+    ]
     assert judge(lines, stored).violations == []
 
 
@@ -308,6 +323,47 @@ def test_a_reply_that_failed_breaks_the_stream() -> None:
     lines, stored = story()
     stored[0]["replies"][1]["state"] = "failed"
     assert kinds(lines, stored) == {"stream"}
+
+
+def abandoned() -> tuple[list[Line], Stored]:
+    """The story, but two owners fell silent on the reply to q2, which said half of what it was to say."""
+    lines, stored = story()
+    stored[0]["replies"][1] |= {"state": "failed", "tries": 2, "epoch": 2}
+    stored[0]["messages"][3] |= {"content": "answer", "metadata": {"failed": True, "finish_reason": "abandoned"}}
+    for client in ("alice", "bob"):
+        for event in events(lines, client, "message_stream_token"):
+            if event["message_id"] == "r2":
+                event["token"] = "answer" if event["offset"] == 0 else ""
+        for event in events(lines, client, "message_stream_ended"):
+            if event["message_id"] == "r2":
+                event["content"] = "answer"
+    return lines, stored
+
+
+def test_a_reply_on_which_two_owners_fell_silent_is_abandoned() -> None:
+    verdict = judge(*abandoned(), silenced={"q2"})
+    assert verdict.violations == []
+    assert (verdict.whole, verdict.abandoned, verdict.owed) == (1, 1, 2)
+
+
+def test_a_reply_abandoned_for_nothing_is_lost() -> None:
+    assert kinds(*abandoned()) == {"lost"}
+
+
+def test_a_reply_that_should_be_abandoned_and_is_whole_breaks_the_stream() -> None:
+    assert kinds(*story(), silenced={"q2"}) == {"stream"}
+
+
+def test_an_abandoned_reply_that_is_not_marked_as_failed_breaks_the_stream() -> None:
+    lines, stored = abandoned()
+    stored[0]["messages"][3]["metadata"] = {"finish_reason": "abandoned"}
+    assert kinds(lines, stored, silenced={"q2"}) == {"stream"}
+
+
+def test_an_abandoned_reply_that_says_something_else_is_unexpected() -> None:
+    lines, stored = abandoned()
+    stored[0]["messages"][3]["content"] = "elsewhere"
+    assert "unexpected" in kinds(lines, stored, silenced={"q2"})
 
 
 RESPONSE = [(1, {"type": "delta", "text": "answer "}), (2, {"type": "delta", "text": "to q1"}), (3, "[DONE]")]

@@ -67,6 +67,6 @@ def end(reply: Reply, *, state: str = Reply.State.DONE, content: str = "said", *
     )
 
 
-def die(process_id: uuid.UUID) -> None:
-    """The process has not been heard of for an hour."""
-    Process.objects.filter(id=process_id).update(beat_at=Now() - timedelta(hours=1))
+def die(process_id: uuid.UUID, *, after: float = 0.0) -> None:
+    """The process was last heard of an hour ago, or so many seconds later."""
+    Process.objects.filter(id=process_id).update(beat_at=Now() - timedelta(hours=1, seconds=-after))

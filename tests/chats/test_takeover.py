@@ -1,18 +1,28 @@
-"""A reply whose process is gone is written by another, at most three times in all."""
+"""A reply whose process is gone is written by another, at most three times in all, and twice where both die at once."""
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from chats.changes import change_chat
+from chats.chats import do_create_chat
 from chats.deletion import delete_chat
-from chats.models import Chat, Checkpoint, Message, Reply
-from chats.posting import Posted
+from chats.models import Chat, Checkpoint, Message, Process, Reply
+from chats.posting import Draft, Posted, post_message
+from chats.presence import do_retire
 from chats.takeover import Orphan, Said, adopt, do_checkpoint, find_orphans, hand_over, request_stop, stands
-from tenants.models import Tenant
+from lexicon import metrics
+from tenants.credits import do_grant
+from tenants.models import Account, CreditEntry, Tenant
+from tests.cast import Actor
 from tests.chats.conftest import die, end
 
 Post = Callable[..., Posted]
@@ -38,7 +48,7 @@ def test_a_reply_of_a_dead_process_is_found_by_the_others(
 ) -> None:
     reply = started(post)
     die(process)
-    assert find_orphans(process_id=other_process, dead_owners_too=True) == [orphan_of(reply)]
+    assert find_orphans(process_id=other_process, dead_owners_too=True) == [replace(orphan_of(reply), is_suspect=True)]
     assert find_orphans(process_id=other_process, dead_owners_too=False) == []
 
 
@@ -77,7 +87,149 @@ def test_the_third_death_ends_the_reply_as_failed_with_what_checkpoints_know(
     assert adopt(orphan=orphan_of(reply), process_id=other_process) is None
     message = Message.objects.for_tenant(reply.tenant_id).get(id=reply.id)
     assert message.content == "It was late"
-    assert message.metadata["failed"] is True
+    assert (message.metadata["failed"], message.metadata["finish_reason"]) == (True, "abandoned")
+
+
+# --- Two owners that fall silent one soon after the other ---
+
+
+def fall_silent_twice(reply: Reply, first: uuid.UUID, second: uuid.UUID, *, apart: float = 8.0) -> Reply | None:
+    """The reply's owner falls silent, so many seconds later the next one; what a third process adopts then."""
+    die(first)
+    assert adopt(orphan=orphan_of(reply), process_id=second) is not None
+    die(second, after=apart)
+    return adopt(orphan=orphan_of(reply), process_id=Process.objects.create().id)
+
+
+@pytest.mark.parametrize("apart", [0.0, 8.0, 50.0])
+def test_two_owners_silent_within_a_minute_end_the_reply_with_what_checkpoints_know(
+    post: Post, process: uuid.UUID, other_process: uuid.UUID, apart: float
+) -> None:
+    reply = started(post)
+    Checkpoint.objects.create(reply=reply, epoch=1, first_piece=0, pieces=["of the ", "first try"])
+    Checkpoint.objects.create(reply=reply, epoch=2, first_piece=0, pieces=["of the second"])
+    assert fall_silent_twice(reply, process, other_process, apart=apart) is None
+    message = Message.objects.for_tenant(reply.tenant_id).get(id=reply.id)
+    assert (message.content, message.sequence) == ("of the second", 2)
+    assert (message.metadata["failed"], message.metadata["finish_reason"]) == (True, "abandoned")
+    reply.refresh_from_db()
+    assert (reply.state, reply.tries) == (Reply.State.FAILED, 2)
+
+
+def test_two_owners_silent_more_than_a_minute_apart_leave_it_a_third_try(
+    post: Post, process: uuid.UUID, other_process: uuid.UUID
+) -> None:
+    adopted = fall_silent_twice(started(post), process, other_process, apart=61)
+    assert adopted is not None
+    assert (adopted.state, adopted.tries) == (Reply.State.RUNNING, 3)
+
+
+def test_the_last_two_silences_count(post: Post, process: uuid.UUID, other_process: uuid.UUID) -> None:
+    reply = started(post)
+    adopted = fall_silent_twice(reply, process, other_process, apart=120)
+    assert adopted is not None
+    assert adopted.owner_id is not None
+    die(adopted.owner_id, after=130)
+    assert adopt(orphan=orphan_of(reply), process_id=Process.objects.create().id) is None
+
+
+def test_who_stops_in_good_order_did_not_fall_silent(post: Post, process: uuid.UUID, other_process: uuid.UUID) -> None:
+    reply = started(post)
+    die(process)
+    adopted = adopt(orphan=orphan_of(reply), process_id=other_process)
+    assert adopted is not None
+    hand_over(tenant_id=reply.tenant_id, chat_id=reply.chat_id, reply_id=reply.id, epoch=adopted.epoch)
+    third, fourth = (Process.objects.create().id for _ in range(2))
+    again = adopt(orphan=orphan_of(reply), process_id=third)
+    assert again is not None
+    assert (again.state, again.tries) == (Reply.State.RUNNING, 2)
+    # But the one that comes after it is the second.
+    die(third, after=30)
+    assert adopt(orphan=orphan_of(reply), process_id=fourth) is None
+
+
+def test_a_process_that_left_without_handing_over_did_not_fall_silent(
+    post: Post, process: uuid.UUID, other_process: uuid.UUID
+) -> None:
+    reply = started(post)
+    die(process)
+    assert adopt(orphan=orphan_of(reply), process_id=other_process) is not None
+    do_retire(other_process)
+    again = adopt(orphan=orphan_of(reply), process_id=Process.objects.create().id)
+    assert again is not None
+    assert again.tries == 3
+
+
+def test_an_owner_that_beats_again_later_fell_silent_when_it_did(
+    post: Post, process: uuid.UUID, other_process: uuid.UUID
+) -> None:
+    """It was frozen, and lives by the time that the next one falls silent."""
+    reply = started(post)
+    die(process)
+    assert adopt(orphan=orphan_of(reply), process_id=other_process) is not None
+    Process.objects.filter(id=process).update(beat_at=timezone.now())
+    die(other_process, after=8)
+    assert adopt(orphan=orphan_of(reply), process_id=process) is None
+    assert Message.objects.for_tenant(reply.tenant_id).get(id=reply.id).metadata["finish_reason"] == "abandoned"
+
+
+def test_an_abandoned_reply_is_charged_once_for_what_checkpoints_know(
+    post: Post, chat: Chat, process: uuid.UUID, other_process: uuid.UUID
+) -> None:
+    do_grant(tenant_id=chat.tenant_id, amount=100)
+    reply = started(post)
+    Checkpoint.objects.create(reply=reply, epoch=2, first_piece=0, pieces=["nine char"])
+    fall_silent_twice(reply, process, other_process)
+    account = Account.objects.get(tenant_id=chat.tenant_id)
+    assert (account.balance, account.reserved) == (97, 0)
+    entries = CreditEntry.objects.for_tenant(chat.tenant_id).filter(reason="reply")
+    assert [entry.amount for entry in entries] == [-3]
+
+
+def test_an_abandoned_reply_is_counted_and_logged_by_its_ids(
+    post: Post,
+    process: uuid.UUID,
+    other_process: uuid.UUID,
+    caplog: pytest.LogCaptureFixture,
+    django_capture_on_commit_callbacks: Callable[..., Any],
+) -> None:
+    before = metrics.ABANDONED._value.get()
+    reply = started(post)
+    with django_capture_on_commit_callbacks(execute=True), caplog.at_level(logging.WARNING):
+        fall_silent_twice(reply, process, other_process)
+    assert metrics.ABANDONED._value.get() == before + 1
+    [record] = [record for record in caplog.records if "abandoned" in record.message]
+    assert (record.levelno, record.fields["reply_id"], record.fields["tries"]) == (logging.WARNING, str(reply.id), 2)  # type: ignore[attr-defined]
+
+
+def test_the_reply_begun_last_is_adopted_first_and_those_that_wait_before_it(
+    acme: Actor, process: uuid.UUID, other_process: uuid.UUID
+) -> None:
+    replies = []
+    for minutes in (2, 3, 1):
+        chat = do_create_chat(tenant_id=acme.tenant_id, user_id="alice", metadata={})
+        posted = post_message(
+            tenant=Tenant.objects.select_related("account").get(id=acme.tenant_id),
+            chat_id=chat.id,
+            user=chat.user,
+            draft=Draft("hello", {}, None),
+            process_id=process if minutes != 3 else None,
+        )
+        assert posted.reply is not None
+        replies.append(posted.reply)
+        Reply.objects.for_tenant(acme.tenant_id).filter(id=posted.reply.id).exclude(started_at=None).update(
+            started_at=timezone.now() - timedelta(minutes=minutes)
+        )
+    die(process)
+    two, waiting, one = map(orphan_of, replies)
+    assert find_orphans(process_id=other_process, dead_owners_too=True) == [
+        waiting,
+        replace(one, is_suspect=True),
+        replace(two, is_suspect=True),
+    ]
+
+
+# --- How it goes on ---
 
 
 @pytest.mark.parametrize(("after", "status"), [(1, "escalated"), (2, "active")])

@@ -7,6 +7,9 @@ import pytest
 from lexicon_client.sse import SseEvent, SseParser
 from lexicon_client.text import Text, Token
 
+#: No database decides it.
+pytestmark = pytest.mark.once
+
 STREAM = (
     'id: 1\ndata: {"type":"delta","text":"Grüße 👋🏽"}\n\n'
     ": ping\n\n"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
 from chats.models import Chat
 from lexicon.database import in_thread
-from lexicon_client import AsyncClient, ChatDeleted, Client, Unreachable
+from lexicon_client import AsyncClient, ChatDeleted, Client, RateLimitExceeded, ServiceUnavailable, Unreachable
+from lexicon_client.session import Session
 from lexicon_client.text import Token
 from tests.cast import Actor
 from tests.client import SOON
@@ -191,3 +193,49 @@ async def test_who_missed_more_than_one_replay_tells_is_told_all(acme: Actor, as
         events = aiter(session)
         told = [(await anext(events)).data["sequence"] for _ in range(1100)]
     assert told == list(range(1, 1101))
+
+
+def test_a_session_that_is_told_how_long_to_wait_does_not_come_back_before() -> None:
+    session = Session("chat", "alice", 0, attempts=3)
+    details = {"fix": "Wait.", "retry_after": 30}
+    refusal = {"event_type": "error", "error_code": "RATE_LIMIT_EXCEEDED", "error_message": "Too many"}
+    session.receive(json.dumps(refusal | {"details": details}))
+    with pytest.raises(RateLimitExceeded) as raised:  # It never was let in: whether to wait is the caller's to say.
+        session.lost(4429, OSError())
+    assert raised.value.retry_after == 30
+    admitted = Session("chat", "alice", 0, attempts=3)
+    admitted.established = True
+    admitted.receive(json.dumps(refusal | {"details": details}))
+    assert 30 <= admitted.lost(4429, OSError()) <= 31
+
+
+UNAVAILABLE = {
+    "event_type": "error",
+    "error_code": "SERVICE_UNAVAILABLE",
+    "error_message": "For a moment",
+    "details": {"fix": "Wait.", "client_message_id": "one", "retry_after": 0},
+}
+
+
+def test_a_message_that_is_refused_for_a_moment_is_sent_again_until_there_were_enough_attempts() -> None:
+    session = Session("chat", "alice", 0, attempts=2)
+    said = session.say("Hello", None, "one")
+    for _ in range(2):
+        session.receive(json.dumps(UNAVAILABLE))
+        assert session.patience() == 0
+        session.repeat()
+        assert session.outbox.popleft() == said.frame
+        assert session.patience() is None
+    session.receive(json.dumps(UNAVAILABLE))
+    assert isinstance(said.error, ServiceUnavailable)
+
+
+def test_a_message_that_a_server_refuses_because_it_stops_is_sent_once_on_the_next_connection() -> None:
+    session = Session("chat", "alice", 0, attempts=2)
+    said = session.say("Hello", None, "one")
+    session.receive(json.dumps(UNAVAILABLE))
+    session.lost(1012, OSError())
+    session.connecting_with("token")
+    session.receive(json.dumps({"event_type": "replay_ended", "complete": True}))
+    session.repeat()
+    assert list(session.outbox) == [said.frame]

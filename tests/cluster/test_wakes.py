@@ -9,12 +9,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from channels.layers import get_channel_layer
 
 from lexicon.redis import new_async_client
 from streaming.echoes import Echoes
 from streaming.live import LiveText
 from streaming.mirror import Mirror, key
-from streaming.wakes import News, Wakes, group
+from streaming.wakes import News, Wakes, group, message
 from tests.client import SOON
 from tests.cluster.conftest import OwnRedis
 
@@ -88,6 +89,34 @@ async def test_of_several_news_that_wait_the_request_is_told() -> None:
             teller.tell(CHAT, news)
         assert await next_of(heard) == (CHAT, News.ASKED)
         teller.tell(CHAT, News.CHANGED)
+        assert await next_of(heard) == (CHAT, News.CHANGED)
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        {"news": "a word of a later version"},
+        {"chat": "no id"},
+        {"from": 7},
+        {"chat": None},
+    ],
+)
+async def test_a_wake_up_that_this_version_does_not_know_is_ignored(unknown: dict[str, Any]) -> None:
+    layer: Any = get_channel_layer("wakes")
+    async with listening({CHAT}) as (_, heard), listening(set()) as (teller, _):
+        await layer.group_send(group(CHAT), message(uuid.uuid4(), CHAT, News.CHANGED) | unknown)
+        await layer.group_send(group(CHAT), {"type": "another"})
+        teller.tell(CHAT, News.ASKED)
+        assert await next_of(heard) == (CHAT, News.ASKED)
+
+
+async def test_wake_ups_wait_for_a_redis_that_is_away(own_redis: OwnRedis) -> None:
+    async with listening({CHAT}) as (_, heard), listening(set()) as (teller, _):
+        own_redis.pause()
+        teller.tell(CHAT, News.CHANGED)
+        while not teller._away:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        own_redis.go_on()
         assert await next_of(heard) == (CHAT, News.CHANGED)
 
 

@@ -25,6 +25,9 @@ from tests.client import read_sse
 from tests.documents.contract import check_request, operations
 from tests.servers import ROOT
 
+#: No database decides it.
+pytestmark = pytest.mark.once
+
 DOCS = ROOT / "docs"
 BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 #: (page, language, text) of every code block.

@@ -21,6 +21,9 @@ from tests.cast import Actor
 from tests.documents.contract import at, check_event, check_frame, operations, problems, references
 from tests.servers import Server
 
+#: No database decides it.
+pytestmark = pytest.mark.once
+
 HERE = Path(__file__).parent
 DOCUMENTS = {"openapi": openapi.document, "asyncapi": asyncapi.document}
 

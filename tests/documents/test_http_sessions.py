@@ -26,6 +26,9 @@ from tests.client import read_sse, script
 from tests.documents.contract import check_answer, check_request, documented, operations
 from tests.servers import Server
 
+#: No database decides it.
+pytestmark = pytest.mark.once
+
 MIB = 1024 * 1024
 
 

@@ -22,6 +22,9 @@ from tests.readme.demo import Demo
 from tests.readme.test_quick_start import run
 from tests.servers import ROOT
 
+#: No database decides it.
+pytestmark = pytest.mark.once
+
 DOCS = ROOT / "docs"
 PAGES = sorted(path.name for path in DOCS.glob("*.md"))
 
@@ -126,6 +129,7 @@ def table(*rows: tuple[object, ...]) -> str:
 SOCKET = {
     "NOT_FOUND": 4404,
     "INVALID_REQUEST": "4400 on connecting, else stays open",
+    "RATE_LIMIT_EXCEEDED": "4429 on connecting, else stays open",
     "SERVICE_UNAVAILABLE": "1013 on connecting, else stays open",
 }
 

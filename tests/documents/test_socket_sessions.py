@@ -314,8 +314,9 @@ async def test_a_socket_that_is_closed_without_a_word_has_a_documented_code(
 
 
 def test_every_error_and_close_code_that_is_documented_is_shown_here() -> None:
-    # uvicorn closes with 1009 where daphne tells PAYLOAD_TOO_LARGE; what is not UTF-8 is the protocol's.
+    # uvicorn closes with 1009 where daphne tells PAYLOAD_TOO_LARGE; what is not UTF-8, and control frames without end,
+    # are the protocol's.
     codes = {code for code, _, _ in ERRORS} | {"PAYLOAD_TOO_LARGE"}
     assert codes == {kind.code for kind in SOCKET_ERRORS}
-    closes = {close for _, close, _ in ERRORS if close} | {close for close, _ in CLOSES} | {1007}
+    closes = {close for _, close, _ in ERRORS if close} | {close for close, _ in CLOSES} | {1007, 1008}
     assert closes == set(close_codes())

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
+import pytest
 import websockets
+from django.db.models import F
 
 from chats.models import Checkpoint, Connection, Message, Reply
 from lexicon.database import in_thread
@@ -106,21 +108,34 @@ async def test_two_hundred_acknowledged_messages_survive_a_kill(acme: Actor, new
         assert {message for where, message in acknowledged if where == chat} <= {str(message) for message, _ in stored}
 
 
-async def test_a_reply_that_dies_three_times_ends_as_failed_and_the_chat_goes_on(
-    acme: Actor, new_server: NewServer
+@pytest.mark.parametrize(("kills", "apart"), [(2, False), (3, True)])
+async def test_a_reply_cut_twice_within_a_minute_or_three_times_ends_as_failed_and_the_chat_goes_on(
+    acme: Actor, new_server: NewServer, kills: int, apart: bool
 ) -> None:
     server = await in_thread(new_server)
     acme.base = server.http
     held = script(say="Once upon a time", tokens=2, every_ms=10, hold="forever")
     chat, _ = await begin(server, acme, message=held)
-    for tries in (1, 2, 3):
+    for tries in range(1, kills + 1):
         await said_again(acme, tries)
+        if apart:
+            await in_thread(_long_ago, acme)
         server.kill()
         server = await in_thread(new_server, port=str(server.port))
     _, reply = await all_said(acme, chat, 2)
-    assert reply["metadata"]["failed"] is True
+    metadata = reply["metadata"]
+    assert isinstance(metadata, dict)
+    assert (metadata["failed"], metadata["finish_reason"]) == (True, "abandoned")
+    stored = await in_thread(lambda: Reply.objects.for_tenant(acme.tenant_id).get())
+    assert (stored.state, stored.tries) == (Reply.State.FAILED, kills)
     socket = await Socket.open(server.ws, api_key=acme.tenant_key, user_id="alice", chat_id=chat)
     assert "failed" not in await socket.say(script(say="Fine"))
+
+
+def _long_ago(acme: Actor) -> None:
+    """Whatever silenced the reply's owner before this one did so two minutes earlier."""
+    replies = Reply.objects.for_tenant(acme.tenant_id)
+    replies.update(silent_at=F("silent_at") - 2 * Reply.SUSPECT_WITHIN)
 
 
 async def said_again(acme: Actor, tries: int) -> None:

@@ -1,4 +1,4 @@
-"""SIGTERM: sockets close at once, replies may end, the rest is handed over with no try spent."""
+"""SIGTERM: replies may end, and sockets see it; the rest is handed over with no try spent."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
-from chats.models import Process, Reply
+from chats.models import Message, Process, Reply
 from lexicon.database import in_thread
 from tests.cast import Actor
 from tests.client import Socket, eventually, read_sse, script
@@ -18,6 +19,13 @@ from tests.faults.test_killed import SLOW, all_said, begin
 from tests.servers import Server
 
 NewServer = Callable[..., Server]
+
+
+async def open_silent(server: Server, acme: Actor) -> Socket:
+    """A socket on a chat in which nothing is said."""
+    return await Socket.open(
+        server.ws, api_key=acme.tenant_key, user_id="alice", chat_id=await in_thread(acme.new_chat)
+    )
 
 
 async def test_sockets_close_with_1012_and_the_process_ends_with_0(acme: Actor, new_server: NewServer) -> None:
@@ -30,6 +38,89 @@ async def test_sockets_close_with_1012_and_the_process_ends_with_0(acme: Actor, 
     assert (await socket.closed())[0] == 1012
     assert await ending == 0
     assert not await in_thread(lambda: Process.objects.exists())
+
+
+@pytest.mark.once
+async def test_a_socket_is_closed_when_the_reply_it_sees_has_ended(acme: Actor, new_server: NewServer) -> None:
+    server = await in_thread(new_server)
+    acme.base = server.http
+    chat, socket = await begin(server, acme)
+    silent = await open_silent(server, acme)
+    watcher = await Socket.open(server.ws, api_key=acme.tenant_key, user_id="bob", chat_id=chat)
+    await watcher.until("message_stream_started", resumed=True)
+    ending = asyncio.create_task(asyncio.to_thread(server.terminate))
+    assert (await silent.closed())[0] == 1012
+    assert not socket.of_type("message_stream_ended")
+    for follower in (socket, watcher):
+        assert (await follower.closed())[0] == 1012
+        assert follower.events[-1]["event_type"] == "message_stream_ended"
+        assert follower.folded() == follower.events[-1]["content"]
+    assert await ending == 0
+
+
+@pytest.mark.once
+async def test_what_the_end_of_a_reply_brings_with_it_is_told_before_the_socket_is_closed(
+    acme: Actor, new_server: NewServer
+) -> None:
+    server = await in_thread(new_server)
+    acme.base = server.http
+    question = script(say="One moment. ", every_ms=500, calls=[[["escalate_to_human", {"reason": "Asked."}]]])
+    _, socket = await begin(server, acme, message=question)
+    ending = asyncio.create_task(asyncio.to_thread(server.terminate))
+    assert (await socket.closed())[0] == 1012
+    assert [event["event_type"] for event in socket.events[-2:]] == ["message_stream_ended", "chat_status_changed"]
+    assert await ending == 0
+
+
+@pytest.mark.once
+async def test_a_message_on_a_process_that_stops_is_refused_and_nothing_of_it_is_stored(
+    acme: Actor, new_server: NewServer
+) -> None:
+    server = await in_thread(new_server)
+    acme.base = server.http
+    chat, socket = await begin(server, acme)
+    silent = await open_silent(server, acme)
+    ending = asyncio.create_task(asyncio.to_thread(server.terminate))
+    # Now it has taken note of the signal.
+    await silent.closed()
+    await socket.send({"content": "Too late", "client_message_id": "late"})
+    refused = await socket.until("error")
+    assert refused["error_code"] == "SERVICE_UNAVAILABLE"
+    assert refused["details"]["client_message_id"] == "late"
+    assert refused["details"]["retry_after"] > 0
+    await socket.quiet()
+    assert (await socket.closed())[0] == 1012
+    assert len(socket.of_type("message_stream_ended")) == 1
+    assert await ending == 0
+    roles = await in_thread(
+        lambda: list(Message.objects.for_tenant(acme.tenant_id).filter(chat_id=chat).values_list("role", flat=True))
+    )
+    assert sorted(roles) == ["assistant", "user"]
+
+
+@pytest.mark.once
+async def test_a_reply_can_be_stopped_while_its_process_stops(acme: Actor, new_server: NewServer) -> None:
+    server = await in_thread(new_server)
+    acme.base = server.http
+    _, socket = await begin(server, acme, message=script(say="One two", every_ms=60_000))
+    ending = asyncio.create_task(asyncio.to_thread(server.terminate))
+    await socket.send({"action": "stop"})
+    assert (await socket.closed())[0] == 1012
+    assert socket.of_type("message_stream_ended")[0]["stopped"] is True
+    assert await ending == 0
+
+
+@pytest.mark.once
+async def test_a_socket_whose_reply_takes_longer_is_closed_when_the_time_is_up(
+    acme: Actor, new_server: NewServer
+) -> None:
+    server = await in_thread(new_server, DRAIN_SECONDS="0.5")
+    acme.base = server.http
+    _, socket = await begin(server, acme, message=script(say="One two", every_ms=60_000))
+    ending = asyncio.create_task(asyncio.to_thread(server.terminate))
+    assert (await socket.closed())[0] == 1012
+    assert not socket.of_type("message_stream_ended")
+    assert await ending == 0
 
 
 async def test_a_reply_that_is_soon_done_ends_before_the_process_does(acme: Actor, new_server: NewServer) -> None:

@@ -100,6 +100,13 @@ def test_only_its_owner_can_read_it(own_database: str, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.glob("backup*")] == ["backup"]
 
 
+def test_what_an_earlier_one_left_behind_does_not_open_it(own_database: str, tmp_path: Path) -> None:
+    (tmp_path / "backup.unfinished").write_text("half of it")
+    (tmp_path / "backup.unfinished").chmod(0o644)
+    assert backup(own_database, tmp_path / "backup").returncode == 0
+    assert (tmp_path / "backup").stat().st_mode & 0o777 == 0o600
+
+
 def test_it_never_replaces_another(own_database: str, tmp_path: Path) -> None:
     (tmp_path / "backup").write_text("yesterday's")
     done = backup(own_database, tmp_path / "backup")

@@ -16,6 +16,9 @@ from lexicon import data_checks
 from tests.nursery import run_python
 from tests.servers import free_port
 
+#: No database decides it.
+pytestmark = pytest.mark.once
+
 Found = Callable[..., list[checks.CheckMessage]]
 
 SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": "/var/lib/lexicon/db.sqlite3"}

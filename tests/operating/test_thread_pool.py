@@ -16,6 +16,9 @@ from lexicon import thread_pool
 from lexicon.thread_pool import SLOW, ThreadPool
 from tests.client import SOON
 
+#: No database decides it.
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def pool() -> Iterator[ThreadPool]:
@@ -69,6 +72,19 @@ async def test_what_a_unit_raises_is_raised(pool: ThreadPool) -> None:
     with pytest.raises(ZeroDivisionError):
         await soon(pool.run(lambda: 1 / 0))
     assert await soon(pool.run(lambda: "the next")) == "the next"
+
+
+async def test_lanes_take_turns(pool: ThreadPool, hold: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thread_pool, "SLOW", SOON)
+    monkeypatch.setattr(thread_pool, "LATE", SOON)
+    order: list[str] = []
+    begun = await begin(pool, hold)
+    given = ("a1", "a2", "a3", "a4", "b1", "b2", "c1")
+    waiting = [asyncio.create_task(pool.run(partial(order.append, name), lane=name[0])) for name in given]
+    await asyncio.sleep(0)
+    hold.set()
+    await soon(asyncio.gather(begun.task, *waiting))
+    assert order == ["a1", "b1", "c1", "a2", "b2", "a3", "a4"]
 
 
 async def test_quick_units_run_in_one_thread_in_their_order(pool: ThreadPool, monkeypatch: pytest.MonkeyPatch) -> None:

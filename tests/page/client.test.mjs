@@ -147,6 +147,7 @@ test("the wait is anything up to 1, 2, 4, 8, 16 seconds", () => {
   assert.deepEqual([0, 1, 2, 3, 4, 5, 99].map((attempt) => backoff(attempt, () => 1)),
     [1000, 2000, 4000, 8000, 16000, 16000, 16000]);
   assert.equal(backoff(3, () => 0), 0);
+  assert.deepEqual([backoff(0, () => 0, 30), backoff(0, () => 1, 30)], [30_000, 31_000]);
 });
 
 /** A client on sockets and timers that do what the test says. */
@@ -203,6 +204,13 @@ function scene({ getToken = async () => "token", ...options } = {}) {
       await settle();
       sockets.at(-1).greet();
       return sockets.at(-1);
+    },
+    /** Let the timer of so many milliseconds go off. */
+    async fire(delay) {
+      const [timer, [, callback]] = [...timers].find(([, [other]]) => other === delay);
+      timers.delete(timer);
+      callback();
+      await settle();
     },
     /** Let the one timer there is go off. */
     async ring() {
@@ -272,6 +280,36 @@ test("what the replay acknowledges is not sent again", async () => {
   assert.deepEqual(sockets[1].sent, []);
 });
 
+const unavailable = (id) => ({
+  event_type: "error",
+  error_code: "SERVICE_UNAVAILABLE",
+  error_message: "For a moment",
+  details: { client_message_id: id, retry_after: 2 },
+});
+
+test("a message that is refused for a moment stays on its way, and is sent again after that", async () => {
+  const { client, connected, fire } = scene();
+  const socket = await connected();
+  const mine = client.send("one");
+  socket.tell(unavailable(mine.clientMessageId));
+  assert.equal(mine.state, "sending");
+  await fire(3000);
+  assert.deepEqual(socket.sent.map(({ content }) => content), ["one", "one"]);
+  assert.deepEqual(socket.sent[0], socket.sent[1]);
+});
+
+test("a message that a server refuses because it stops is sent once on the next connection", async () => {
+  const { client, connected, sockets, fire } = scene();
+  const first = await connected();
+  const mine = client.send("one");
+  first.tell(unavailable(mine.clientMessageId));
+  first.onclose({ code: 1012 });
+  await fire(1000);
+  sockets[1].greet();
+  await fire(3000);
+  assert.deepEqual(sockets[1].sent.filter(({ content }) => content), [first.sent[0]]);
+});
+
 test("a refused token is replaced once", async () => {
   const { client, sockets, states, settle, tokens, delays } = scene();
   client.connect();
@@ -282,6 +320,29 @@ test("a refused token is replaced once", async () => {
   await settle();
   assert.equal(tokens(), 2);
   assert.deepEqual([sockets.length, delays(), states.at(-1)], [2, [], { state: "closed", code: 4401 }]);
+});
+
+test("a connection that is told how long to wait waits so long, and a message's refusal changes nothing", async () => {
+  const { client, sockets, states, settle, delays, ring } = scene();
+  client.connect();
+  await settle();
+  const refusal = { event_type: "error", error_code: "RATE_LIMIT_EXCEEDED", error_message: "Too many" };
+  sockets[0].tell({ ...refusal, details: { retry_after: 30 } });
+  sockets[0].onclose({ code: 4429 });
+  assert.deepEqual(states.at(-1), { state: "waiting", code: 4429, delay: 31_000, retryAfter: 30 });
+  await ring();
+  sockets[1].greet();
+  sockets[1].tell({ ...refusal, details: { retry_after: 60, client_message_id: "m" } });
+  sockets[1].onclose({ code: 1006 });
+  assert.deepEqual(delays(), [1000]);
+});
+
+test("a token that is refused for a while is asked for again after that", async () => {
+  const getToken = () => Promise.reject(Object.assign(new Error("too many"), { retryAfter: 120 }));
+  const { client, states, settle } = scene({ getToken });
+  client.connect();
+  await settle();
+  assert.deepEqual(states.at(-1), { state: "waiting", code: 1006, delay: 121_000, retryAfter: 120 });
 });
 
 for (const code of [4403, 4404, 4410]) {

@@ -150,7 +150,9 @@ class Watch:
 
     def execute(self, cursor: Any, sql: str, parameters: Any = None) -> Any:
         """Stands for CursorWrapper.execute."""
-        if re.match("SELECT|UPDATE|DELETE", sql) and any(f'"{table}"' in sql for table in large_tables()):
+        if re.match("SELECT|UPDATE|DELETE|INSERT .* SELECT ", sql) and any(
+            f'"{table}"' in sql for table in large_tables()
+        ):
             self.readings.append(read(self.real, cursor, sql, parameters))
         return self.real(cursor, sql, parameters)
 

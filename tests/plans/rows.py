@@ -129,7 +129,7 @@ def make() -> Large:
 
 
 def _make() -> Large:
-    acme = new_actor("Acme")
+    acme = new_actor("Acme", ws_connections=4 * MORE)
     tenant = _known(acme.tenant)
     alice = EndUser.objects.create(tenant=acme.tenant, external_id="alice")
     long = Chat.objects.create(tenant=acme.tenant, user=alice, is_conversation=True, last_sequence=MANY)
@@ -196,6 +196,16 @@ def _make() -> Large:
         chat_id=_id(chats),
         user_id=_id(users),
         key_id=key,
+    )
+    fill(
+        Connection,
+        MORE,
+        process_id=_id(processes, "n %% 30"),
+        tenant_id=tenant,
+        chat_id=_known(long),
+        user_id=_known(alice),
+        key_id=key,
+        slot="n + 1",
     )
     fill(Endpoint, SOME, tenant_id=anybody, url="'https://shop.example.com/' || n", secret="''", created_at=_at())
     endpoint = Endpoint.objects.create(tenant=acme.tenant, url="https://acme.example.com/", secret="whsec_x")

@@ -26,8 +26,9 @@ from chats.models import Chat, Message, Process, Reply
 from chats.people import post_person_reply
 from chats.posting import post_message, read_draft
 from chats.queue import claim_next
+from chats.tokens import make_token
 from tenants.admin_paging import TypedFilter
-from tenants.models import Tenant
+from tenants.models import ApiKey, Tenant
 from tests.plans.reading import Watch, large_tables
 from tests.plans.rows import MANY, Large
 from webhooks import claims
@@ -87,6 +88,14 @@ def _post(large: Large) -> None:
 
 def _connect(large: Large) -> None:
     parameters = presence.Parameters(large.acme.tenant_key, "alice", str(large.long.id))
+    presence.beat(large.process.id)
+    presence.open_connection(parameters=parameters, connection_id=uuid.uuid4(), process_id=large.process.id)
+
+
+def _connect_visitor(large: Large) -> None:
+    key = ApiKey.objects.for_tenant(large.acme.tenant_id).get(digest="a0")
+    token, _ = make_token(key=key, chat_id=large.long.id, user_id="alice", ttl_seconds=60, of_visitor=True)
+    parameters = presence.Parameters("", "", "", token, network="203.0.113.7")
     presence.open_connection(parameters=parameters, connection_id=uuid.uuid4(), process_id=large.process.id)
 
 
@@ -119,6 +128,7 @@ ASKED: dict[str, Callable[[Large], Any]] = {
     "the next reply": lambda large: claim_next(large.long, large.process.id),
     "a stop": lambda large: takeover.request_stop(tenant_id=large.acme.tenant_id, chat_id=large.long.id),
     "a connection": _connect,
+    "a visitor's connection": _connect_visitor,
     "a question": _prepare,
     "a deletion": _delete,
     "orphans": lambda large: takeover.find_orphans(process_id=large.process.id, dead_owners_too=True),
@@ -296,5 +306,12 @@ def test_it_notices(large: Large, watch: Watch, name: str) -> None:
 
 
 def test_what_is_large_is_known(large: Large) -> None:
-    grows = {"chats_chat", "chats_message", "chats_reply", "chats_idempotencyrecord", "tenants_enduser"}
+    grows = {
+        "chats_chat",
+        "chats_message",
+        "chats_reply",
+        "chats_idempotencyrecord",
+        "chats_connection",
+        "tenants_enduser",
+    }
     assert grows | {"tenants_creditentry", "webhooks_delivery", "django_admin_log"} == large_tables()

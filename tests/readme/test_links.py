@@ -8,6 +8,9 @@ import pytest
 
 from tests.servers import ROOT
 
+#: No database decides it.
+pytestmark = pytest.mark.once
+
 LINKS = re.findall(r"\]\(([^)#]+)[^)]*\)", (ROOT / "README.md").read_text())
 
 

@@ -1,6 +1,6 @@
 """What the tests of HTTP share besides the cast.
 
-Every test here runs on uvicorn and on daphne, but for the modules in whose subject no server has a hand.
+Every test here runs on uvicorn, and the module that is marked so on daphne, too.
 """
 
 from __future__ import annotations

@@ -23,8 +23,9 @@ BEGINNINGS = {"for_tenant", "create", "bulk_create"}
 ALL_TENANTS = {
     "tenants.authentication._BY_DIGEST": "finds out whose key it is",
     "tenants.authentication._BY_ID": "reads a key again by an id that a key opened",
+    "tenants.known._find_live_keys": "finds out which of the keys somebody shows there are",
     "agents.vectors.claim_due": "the librarian gives every tenant's articles vectors",
-    "chats.presence.do_close_connection": "the process's own row of a socket",
+    "chats.presence._FORGET": "the process's own row of a socket",
     "chats.presence.tidy": "the process's own rows of sockets",
     "chats.presence.dead_keys": "the keys that opened the process's own sockets",
     "chats.takeover.find_orphans": "the sweeper looks at every chat",
@@ -51,6 +52,7 @@ RUN_BY = {
     "tenants.authentication._BY_DIGEST": "tenants.authentication.open_key",
     "tenants.authentication._BY_ID": "tenants.authentication.open_live_key",
     "chats.following._STANDING": "chats.following.read_standing",
+    "chats.presence._FORGET": "chats.presence.do_close_connection",
 }
 #: Who writes SQL by hand, and why.
 BY_HAND = {
@@ -59,7 +61,9 @@ BY_HAND = {
     "agents.pgvector.put": "writes the copies of rows that were just stored or read",
     "agents.pgvector.nearest": "compares vectors, within the passages it is given",
     "agents.pgvector._answers": "asks PostgreSQL what it has",
-    "lexicon.health._database_problem": "SELECT 1",
+    "chats.places._store": "takes a free number of the row's tenant, by one statement",
+    "chats.places._take_turn": "takes a lock of the server, where sockets are counted",
+    "tenants.staff_login._take_turn": "takes a lock of the server, so that logins are counted one after the other",
     "lexicon.management.commands.migrate._alone_on_postgresql": "holds a lock of the server",
     "lexicon.data_checks.sqlite_pragmas": "asks SQLite what it was told",
     "lexicon.sqlite3.base.DatabaseWrapper.create_cursor": "makes the cursor of every query",

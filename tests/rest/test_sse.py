@@ -19,6 +19,9 @@ from tests.cast import Actor
 from tests.client import read_sse, script
 from tests.rest.wire import UUID, held, posted, said_by, verbatim
 
+#: It holds on both servers.
+pytestmark = pytest.mark.daphne
+
 NewActor = Callable[..., Actor]
 ESCALATED = {"type": "status", "status": "escalated"}
 

@@ -18,6 +18,9 @@ from tests.model_server import CANARY
 from tests.rest.wire import said_by
 from tests.servers import Server
 
+#: No database decides it.
+pytestmark = pytest.mark.once
+
 #: So many failures in a row call a person; 0 for never.
 NEVER, AT_ONCE = 0, 1
 MODELS = ["openai:test", "anthropic:test"]

@@ -1,4 +1,4 @@
-"""The printed clients run on uvicorn and on daphne, but for the modules that say why they do not."""
+"""The printed clients run on uvicorn, and those of the modules that are marked so on daphne, too."""
 
 from __future__ import annotations
 

@@ -16,6 +16,9 @@ from tests.seeds.programs import driver, printed
 from tests.seeds.saying import ASK_LONGEST, LONGEST, check_saw, contents, echo, history, hold
 from tests.servers import Server
 
+#: It holds on both servers.
+pytestmark = pytest.mark.daphne
+
 Drive = Callable[..., list[dict[str, Any]]]
 
 

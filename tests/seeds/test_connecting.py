@@ -11,6 +11,9 @@ from tests.cast import Actor
 from tests.seeds.programs import driver, printed
 from tests.seeds.saying import history
 
+#: It holds on both servers.
+pytestmark = pytest.mark.daphne
+
 QUESTION = "Hello, I need help with my account"
 
 

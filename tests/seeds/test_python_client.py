@@ -16,6 +16,9 @@ from tests.client import script
 from tests.seeds.programs import SECONDS, printed
 from tests.seeds.saying import ASK_LONGEST, LONGEST, check_saw, contents, echo, history, hold
 
+#: It holds on both servers.
+pytestmark = pytest.mark.daphne
+
 Drive = Callable[..., dict[str, Any]]
 
 NAME = "chat_websocket_client"

@@ -14,6 +14,9 @@ from tests.cast import Actor
 from tests.seeds.programs import driver, printed
 from tests.seeds.saying import contents, echo, history, hold
 
+#: It holds on both servers.
+pytestmark = pytest.mark.daphne
+
 Drive = Callable[..., dict[str, Any]]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -25,7 +26,7 @@ MAIN = """
 daemon off;
 pid {folder}/nginx.pid;
 worker_processes 2;
-events {{ worker_connections 1024; }}
+events {{ {worker_connections} }}
 http {{
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
@@ -61,7 +62,9 @@ class Nginx:
             for old, new in replaced.items():
                 text = text.replace(old, new)
             (folder / name).write_text(text)
-        (folder / "nginx.conf").write_text(MAIN.format(folder=folder, site=site))
+        [worker_connections] = re.findall("worker_connections .*;", files["nginx.conf"])
+        main = MAIN.format(folder=folder, site=site, worker_connections=worker_connections)
+        (folder / "nginx.conf").write_text(main)
         self.access_log, self.error_log = folder / "access.log", folder / "error.log"
 
     @property

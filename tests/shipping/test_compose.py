@@ -16,6 +16,9 @@ from django.conf import settings
 from tests.readme.test_environment import LISTED
 from tests.servers import ROOT
 
+#: No database decides it.
+pytestmark = pytest.mark.once
+
 TEXT = (ROOT / "compose.yaml").read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
 REPLICAS = [name for name in SERVICES if name.startswith("app")]
@@ -110,6 +113,6 @@ def test_redis_keeps_nothing_and_forgets_nothing() -> None:
 
 @pytest.mark.parametrize("site", ["http", "https"])
 def test_what_is_mounted_is_there(site: str) -> None:
-    sources = [re.sub(r"\$\{\w+:-(\w+)\}", site, volume).split(":")[0] for volume in SERVICES["nginx"]["volumes"][:2]]
-    assert sources == ["./deploy/nginx", f"./deploy/nginx/{site}.conf"]
+    sources = [re.sub(r"\$\{\w+:-(\w+)\}", site, volume).split(":")[0] for volume in SERVICES["nginx"]["volumes"][:3]]
+    assert sources == ["./deploy/nginx", f"./deploy/nginx/{site}.conf", "./deploy/nginx/nginx.conf"]
     assert [source for source in sources if not (ROOT / source).exists()] == []

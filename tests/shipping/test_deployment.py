@@ -15,6 +15,9 @@ from tests.servers import ROOT
 from tests.shipping.nginx import FILES
 from tests.shipping.test_compose import REPLICAS, SERVICES, VARIABLES
 
+#: No database decides it.
+pytestmark = pytest.mark.once
+
 GUIDE = (ROOT / "docs" / "deployment.md").read_text()
 UNIT = (ROOT / "deploy" / "systemd" / "lexicon@.service").read_text()
 SHELL = "\n".join(re.findall(r"^```sh\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL))

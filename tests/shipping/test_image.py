@@ -19,6 +19,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from lexicon import VERSION
 from tests.servers import ROOT, Server, free_port
 from tests.shipping.dockerfile import Step, copy_context, environment, let_in, stages
 
@@ -192,6 +193,11 @@ def test_it_serves_and_says_that_it_is_healthy(container: Container) -> None:
     assert (container.image.root / "data" / "db.sqlite3").exists()
 
 
+def test_it_says_which_version_it_is(container: Container) -> None:
+    assert container.image.command(["python", "manage.py", "--version"]).stdout == f"{VERSION}\n"
+    assert httpx.get(container.http + "/healthz").json() == {"status": "alive", "version": VERSION}
+
+
 def test_it_stops_when_it_is_told_to_and_is_not_healthy_then(
     image: Image, container: Container, tmp_path: Path
 ) -> None:
@@ -226,6 +232,11 @@ def test_it_runs_as_a_user_with_a_number_who_is_not_root() -> None:
 def test_the_signal_to_stop_reaches_the_server() -> None:
     assert one(FINAL, "CMD").words == ["python", "-m", "lexicon.serve"]
     assert one(FINAL, "STOPSIGNAL").text == "SIGTERM"
+
+
+def test_its_label_names_the_version() -> None:
+    labels = dict(word.split("=", 1) for word in one(FINAL, "LABEL").text.split())
+    assert labels["org.opencontainers.image.version"] == VERSION
 
 
 def test_no_secret_is_baked_in() -> None:

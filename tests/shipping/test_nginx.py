@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import http.client
 import json
 import re
+import socket as sockets
 import socketserver
 import ssl
 import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import aiohttp
 import httpx
 import pytest
 import websockets
 
+from lexicon import VERSION
 from tests import settings as test_settings
 from tests.cast import Actor
 from tests.client import SOON, Socket, read_sse, script
-from tests.rest.wire import JSON, assert_refused, exchange, held, posted, said_by
+from tests.rest.wire import JSON, Answer, assert_refused, exchange, held, posted, said_by
 from tests.servers import ROOT, free_port
 from tests.shipping.conftest import Cluster
-from tests.shipping.nginx import SILENCE, Nginx, running
+from tests.shipping.nginx import FILES, SILENCE, Nginx, running
+
+#: No database decides it.
+pytestmark = pytest.mark.once
 
 MIB = 1024 * 1024
 #: A key whose form is right and that nobody has.
@@ -97,7 +105,8 @@ async def test_a_websocket_that_is_idle_for_longer_than_nginx_waits_stays_open(c
 
 
 def test_nginx_waits_three_times_as_long_as_the_service_is_silent() -> None:
-    waits = re.findall(r"proxy_(?:read|send)_timeout (\d+)s;", (ROOT / "deploy/nginx/locations.conf").read_text())
+    files = (ROOT / "deploy/nginx/locations.conf").read_text()
+    waits = re.findall(r"^proxy_(?:read|send)_timeout (\d+)s;", files, re.MULTILINE)
     [socket_pings] = re.findall(r"ws_ping_interval=(\d+)", (ROOT / "lexicon/serve.py").read_text())
     [stream_pings] = re.findall(r"^PING_SECONDS=(\d+)", (ROOT / ".env.example").read_text(), re.MULTILINE)
     assert len(waits) == 2
@@ -171,7 +180,7 @@ def test_what_only_the_operator_asks_is_not_public(cluster: Cluster, path: str) 
 
 
 def test_whether_it_is_alive_is_public(cluster: Cluster) -> None:
-    assert get(cluster.nginx.http + "/healthz").json() == {"status": "alive"}
+    assert get(cluster.nginx.http + "/healthz").json() == {"status": "alive", "version": VERSION}
 
 
 @pytest.mark.parametrize("size", [MIB + 1, 3 * MIB], ids=["the service refuses", "nginx refuses"])
@@ -182,11 +191,82 @@ def test_a_body_over_1_mib_is_refused_in_the_shape_of_its_face(cluster: Cluster,
     assert_refused(refused, 400, "PAYLOAD_TOO_LARGE", face="customer")
 
 
+def test_an_imports_file_is_passed_on_up_to_10_mib(cluster: Cluster) -> None:
+    path = "/admin/agents/article/import/"
+    # Nobody is logged in: that Django says so, whatever it says, shows that it was asked.
+    passed = httpx.post(cluster.nginx.http + path, files={"file": b" " * 3 * MIB}, timeout=60)
+    assert passed.status_code in (302, 403)
+    refused = httpx.post(cluster.nginx.http + path, files={"file": b" " * 12 * MIB}, timeout=60)
+    assert_refused(refused, 413, "PAYLOAD_TOO_LARGE")
+    assert "10485760" in refused.text
+
+
+@pytest.mark.parametrize(
+    ("line", "headers"),
+    [("/", 60_000), ("/", 70_000), ("/", 200_000), ("/?" + "a" * 70_000, 10), ("/?" + "a" * 200_000, 10)],
+    ids=["almost", "a header", "a long header", "a line", "a long line"],
+)
+@pytest.mark.parametrize("face", ["lexicon", "customer"])
+def test_a_head_over_64_kib_is_refused_in_the_shape_of_its_face(
+    cluster: Cluster, face: str, line: str, headers: int
+) -> None:
+    path = "/api/v1/customer/conversations" if face == "customer" else "/api/v1/chats/"
+    address = urlsplit(cluster.acme.base)
+    with sockets.create_connection((address.hostname, address.port), timeout=SOON) as connection:
+        with contextlib.suppress(ConnectionError):  # It may be refused before it is all sent.
+            connection.sendall(
+                f"GET {path}{line[1:]} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Long: {'a' * headers}\r\n\r\n".encode()
+            )
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        answer = Answer(response.status, response.headers, response.read())
+    if headers == 60_000:
+        assert answer.status_code == 401  # It was read, and has no key.
+    elif len(line) > 65_536:
+        # A line that nginx did not read to its end has no path, and so no face.
+        assert_refused(answer, 431, "INVALID_REQUEST")
+    else:
+        assert_refused(answer, 400 if face == "customer" else 431, "INVALID_REQUEST", face=face)
+
+
+def test_what_is_no_http_is_refused_in_the_one_shape(cluster: Cluster) -> None:
+    address = urlsplit(cluster.acme.base)
+    with sockets.create_connection((address.hostname, address.port), timeout=SOON) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        assert_refused(Answer(response.status, response.headers, response.read()), 400, "INVALID_REQUEST")
+
+
 def test_too_many_handshakes_of_one_address_are_refused_and_of_another_are_not(cluster: Cluster) -> None:
-    with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.11", verify=False), timeout=30) as client:
-        answers = {client.get(cluster.nginx.http + "/ws/chat").status_code for _ in range(400)}
-    assert 429 in answers
-    assert get(cluster.nginx.http + "/ws/chat", address="127.0.0.12").status_code != 429
+    port = cluster.replicas[0].port
+    with running((port, port), **{"burst=1000": "burst=5", "rate=50r/s": "rate=1r/m"}) as nginx:
+        answers = [get(nginx.http + "/ws/chat", address="127.0.0.11") for _ in range(7)]
+        assert [answer.status_code for answer in answers].count(429) == 1
+        assert_refused(answers[-1], 429, "RATE_LIMIT_EXCEEDED")
+        assert answers[-1].headers["Retry-After"] == str(answers[-1].json()["details"]["retry_after"])
+        assert get(nginx.http + "/ws/chat", address="127.0.0.12").status_code != 429
+
+
+async def test_too_many_websockets_of_one_address_are_refused_in_the_one_shape(cluster: Cluster) -> None:
+    port = cluster.replicas[0].port
+    with running((port, port), **{"lexicon_sockets 2000": "lexicon_sockets 2"}) as nginx:
+        acme = through(cluster, nginx)
+        chat_id = acme.new_chat()
+        sockets = [await acme.join(chat_id) for _ in range(2)]
+        refused = await asyncio.to_thread(get, nginx.http + "/ws/chat")
+        body = assert_refused(refused, 429, "RATE_LIMIT_EXCEEDED")
+        assert "as many WebSockets" in body["error_message"]
+        assert refused.headers["Retry-After"]
+        for socket in sockets:
+            await socket.close()
+
+
+def test_an_office_of_500_may_come_back_at_once_and_once_more() -> None:
+    files = "".join(path.read_text() for path in FILES.glob("l*.conf"))
+    [burst] = re.findall(r"burst=(\d+)", files)
+    [most] = re.findall(r"limit_conn lexicon_sockets (\d+);", files)
+    assert min(int(burst), int(most)) >= 2 * 500
 
 
 # --- Logs ---
@@ -224,6 +304,61 @@ def test_what_one_address_does_not_take_the_other_one_does(cluster: Cluster) -> 
             assert acme.new_chat()
         # One of them was offered to the address where nobody is, first.
         assert nginx.lines(f'"upstream":"127.0.0.1:{nobody}, 127.0.0.1:{cluster.replicas[0].port}"')
+
+
+@pytest.fixture
+def hung() -> Iterator[sockets.socket]:
+    """A process that is stopped: the kernel accepts what it is sent, and nobody answers."""
+    with sockets.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        yield listener
+
+
+def was_asked(listener: sockets.socket) -> bool:
+    try:
+        listener.accept()[0].close()
+    except BlockingIOError:
+        return False
+    return True
+
+
+async def test_a_websocket_gets_round_a_process_that_hangs(cluster: Cluster, hung: sockets.socket) -> None:
+    shorter = {"proxy_read_timeout 3s": "proxy_read_timeout 200ms"}
+    with running((hung.getsockname()[1], cluster.replicas[0].port), **shorter) as nginx:
+        acme = through(cluster, nginx)
+        chat_id = await asyncio.to_thread(cluster.acme.new_chat)
+        for _ in range(3):
+            async with asyncio.timeout(SOON):
+                await acme.join(chat_id)
+        assert was_asked(hung)
+        await Socket.close_all()
+
+
+def test_what_reads_a_chat_gets_round_a_process_that_hangs(cluster: Cluster, hung: sockets.socket) -> None:
+    shorter = {"proxy_read_timeout 20s": "proxy_read_timeout 200ms"}
+    with running((hung.getsockname()[1], cluster.replicas[0].port), **shorter) as nginx:
+        acme = through(cluster, nginx)
+        assert [acme.rest("GET", "/").status_code for _ in range(3)] == [200] * 3
+        assert was_asked(hung)
+
+
+async def test_where_every_process_hangs_a_handshake_is_told_so_in_the_one_shape(hung: sockets.socket) -> None:
+    port = hung.getsockname()[1]
+    with running((port, port), **{"proxy_read_timeout 3s": "proxy_read_timeout 100ms", "75s": "100ms"}) as nginx:
+        refused = await asyncio.to_thread(get, nginx.http + "/ws/chat")
+        assert_refused(refused, 503, "SERVICE_UNAVAILABLE")
+        assert refused.headers["Retry-After"] == "2"
+
+
+def test_a_process_that_failed_is_offered_the_next_handshake_all_the_same(
+    dying: tuple[int, list[tuple[str, str]]],
+) -> None:
+    """What it did last is not held against it: a request that ends, and would clear it, may not come for hours."""
+    port, asked = dying
+    with running((free_port(), port)) as nginx:
+        for _ in range(3):
+            get(nginx.http + "/ws/chat")
+    assert asked.count(("GET", "/healthz")) == 3
 
 
 if not test_settings.ON_SQLITE:

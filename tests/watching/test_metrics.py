@@ -199,7 +199,8 @@ def test_with_a_token_only_who_sends_it_reads(guarded: Server, authorization: st
 
 
 def test_no_other_method_is_taken(watched: Server) -> None:
-    assert httpx.post(watched.http + "/metrics", verify=False).status_code == 404
+    answer = httpx.post(watched.http + "/metrics", verify=False)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
 
 
 def test_health_checks_are_logged_to_who_debugs_only(watched: Server) -> None:
@@ -236,6 +237,8 @@ def test_the_document_names_every_label_value() -> None:
     rows = {match[1]: match[0] for match in re.finditer(r"^\| `(lexicon_\w+).*$", DOCUMENT, re.MULTILINE)}
     for name, values in {
         "lexicon_limits_hit_total": names.LIMITS,
+        "lexicon_refusals_total": names.REFUSAL_REASONS,
+        "lexicon_task_restarts_total": names.TASKS,
         "lexicon_replies_total": names.REPLY_STATES,
         "lexicon_tokens_total": names.DIRECTIONS,
         "lexicon_model_errors_total": names.MODEL_REASONS,

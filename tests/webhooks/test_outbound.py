@@ -16,6 +16,9 @@ from lexicon.outbound import CheckedResolver, Forbidden, check_url
 from tests.readme.test_environment import check
 from tests.webhooks.receiver import Receiver, Trap
 
+#: No database decides it.
+pytestmark = pytest.mark.once
+
 #: RELIABILITY 5.8, and some more ways to write the same.
 HOSTS = [
     "127.0.0.1",

@@ -1,4 +1,4 @@
-"""Every test here runs on uvicorn and on daphne, but for the modules that say why they do not."""
+"""Every test here runs on uvicorn; on daphne, too, the modules that are marked so."""
 
 from __future__ import annotations
 

@@ -11,6 +11,9 @@ import websockets
 from tests.cast import Actor
 from tests.websocket.conftest import NewTenant
 
+#: It holds on both servers.
+pytestmark = pytest.mark.daphne
+
 
 def message(**fields: Any) -> str:
     return json.dumps({"content": "hi", **fields})

@@ -17,6 +17,9 @@ from tests.cast import Actor
 from tests.client import Socket
 from tests.websocket.conftest import Model, NewTenant, history
 
+#: It holds on both servers.
+pytestmark = pytest.mark.daphne
+
 # --- Deleted ---
 
 

@@ -6,9 +6,14 @@ import re
 import uuid
 from typing import Any
 
+import pytest
+
 from tests.cast import Actor
 from tests.client import Socket
 from tests.websocket.conftest import Model, history
+
+#: It holds on both servers.
+pytestmark = pytest.mark.daphne
 
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z")
 

@@ -19,6 +19,9 @@ from tests.cast import Actor
 from tests.client import SOON, Socket
 from tests.websocket.conftest import NewTenant
 
+#: It holds on both servers.
+pytestmark = pytest.mark.daphne
+
 INVALID_KEY = (
     "AUTH_ERROR",
     "Invalid API key",

@@ -23,6 +23,9 @@ from tests.model_server import CANARY
 from tests.servers import Server
 from tests.websocket.conftest import Model, NewTenant, history
 
+#: No database decides it.
+pytestmark = pytest.mark.once
+
 MODELS = ["openai:test", "anthropic:test"]
 
 

@@ -8,10 +8,15 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Any
 
+import pytest
+
 from lexicon.database import in_thread
 from tests.cast import Actor
 from tests.client import Socket, script
 from tests.websocket.conftest import Model, NewTenant, history
+
+#: It holds on both servers.
+pytestmark = pytest.mark.daphne
 
 Event = dict[str, Any]
 

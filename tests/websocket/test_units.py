@@ -309,6 +309,24 @@ async def test_after_a_lapse_the_waiting_begins_anew(lease: Lease, clock: Clock)
     assert not lease.may_take_over()
 
 
+async def test_a_loop_that_turns_has_given_its_sign_by_the_next_beat(lease: Lease, clock: Clock) -> None:
+    for _ in range(10):
+        assert lease.loop_turns()
+        clock.now += 10 * settings.LEASE_SECONDS
+        await asyncio.sleep(0)
+
+
+async def test_a_loop_that_did_not_turn_for_a_lease_hangs_until_it_turns_again(lease: Lease, clock: Clock) -> None:
+    # Nothing here lets the loop turn.
+    assert lease.loop_turns()
+    clock.now += settings.LEASE_SECONDS - 0.001
+    assert lease.loop_turns()
+    clock.now += 0.001
+    assert not lease.loop_turns()
+    await asyncio.sleep(0)
+    assert lease.loop_turns()
+
+
 async def test_who_waits_for_the_lease_goes_on_once_it_is_renewed(lease: Lease, clock: Clock) -> None:
     waiting = asyncio.create_task(lease.renewed())
     await asyncio.sleep(0)

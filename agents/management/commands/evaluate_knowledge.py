@@ -10,11 +10,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from agents.article_files import Unreadable, read_folder
+from agents.article_files import Draft, Unreadable, find_markdown
 from agents.evaluation import BadQuestions, Outcome, evaluate, latency, read_questions, report
 from agents.knowledge import save_article
 from agents.management.commands.import_articles import find_tenant
 from agents.models import Article
+from agents.parser_process import read_file
 from tenants.models import Tenant
 
 #: What the name of a file holds whose questions nothing may be chosen by.
@@ -38,12 +39,7 @@ class Command(BaseCommand):
         if not file.is_file():
             raise CommandError(f"There is no file {file}.")
         try:
-            # Nothing of it stays: what was made for it is gone again.
-            with transaction.atomic():
-                tenant = _filled(folder) if folder else find_tenant(options["tenant"])
-                titles = Article.objects.for_tenant(tenant.id).values_list("title", flat=True)
-                outcomes = evaluate(tenant, read_questions(file, titles))
-                transaction.set_rollback(True)
+            outcomes = _of_folder(folder, file) if folder else _outcomes(find_tenant(options["tenant"]), file)
         except (Unreadable, BadQuestions) as error:
             raise CommandError(str(error)) from error
         if not outcomes:
@@ -55,12 +51,32 @@ class Command(BaseCommand):
                 self.stdout.write(f"{problem}: {outcome.question.text}")
 
 
-def _filled(folder: Path) -> Tenant:
-    """A tenant that has the articles of a folder."""
+def _outcomes(tenant: Tenant, file: Path) -> list[Outcome]:
+    titles = Article.objects.for_tenant(tenant.id).values_list("title", flat=True)
+    return evaluate(tenant, read_questions(file, titles))
+
+
+def _of_folder(folder: Path, file: Path) -> list[Outcome]:
+    drafts = _read(folder)
+    # Nothing of it stays: what was made for it is gone again.
+    with transaction.atomic():
+        outcomes = _outcomes(_filled(drafts), file)
+        transaction.set_rollback(True)
+    return outcomes
+
+
+def _read(folder: Path) -> list[tuple[str, Draft]]:
+    """The articles of a folder, and where in it they stand."""
+    names = [str(path.relative_to(folder)) for path in find_markdown(folder)]
+    return [(name, draft) for name in names for draft in read_file(name, (folder / name).read_bytes())]
+
+
+def _filled(drafts: list[tuple[str, Draft]]) -> Tenant:
+    """A tenant that has these articles."""
     tenant = Tenant.objects.create(name="evaluation")
-    for draft in read_folder(folder):
+    for name, draft in drafts:
         # Equal scores are told apart by the id, and each run is to print the same.
-        own_id = uuid.uuid5(uuid.NAMESPACE_URL, draft.place)
+        own_id = uuid.uuid5(uuid.NAMESPACE_URL, name)
         save_article(Article(**{**draft.fields, "id": own_id, "tenant": tenant}))
     return tenant
 

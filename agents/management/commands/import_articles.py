@@ -9,8 +9,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from agents.article_files import Draft, Unreadable, decode, read_csv, read_folder, read_markdown
-from agents.importing import BadDrafts, import_articles
+from agents.article_files import Draft, Unreadable, find_markdown, shown
+from agents.importing import BadDrafts, NotImported, import_articles
+from agents.parser_process import read_file
 from agents.web_pages import read_page
 from tenants.models import Tenant
 
@@ -25,12 +26,16 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         tenant = find_tenant(options["tenant"])
+        skip_bad = options["skip_bad"]
         try:
-            imported = import_articles(tenant=tenant, drafts=_read(options["source"]), skip_bad=options["skip_bad"])
+            drafts, problems = _read(options["source"])
+            imported = import_articles(tenant=tenant, drafts=drafts, problems=problems, skip_bad=skip_bad)
         except Unreadable as error:
             raise CommandError(f"Nothing was imported.\n{error}") from error
         except BadDrafts as error:
             raise CommandError(f"Nothing was imported. What is wrong:\n{error}") from error
+        except NotImported as error:
+            raise CommandError(str(error)) from error
         for problem in imported.problems:
             self.stderr.write(problem)
         self.stdout.write(f"{tenant.name}: {imported}.")
@@ -43,13 +48,28 @@ def find_tenant(tenant_id: uuid.UUID) -> Tenant:
     return tenant
 
 
-def _read(source: str) -> list[Draft]:
+def _read(source: str) -> tuple[list[Draft], list[str]]:
+    """The articles, and what is wrong with the files of a folder that are none. Raises Unreadable."""
     if source.startswith(("https://", "http://")):
-        return [read_page(source)]
+        return [read_page(source)], []
     path = Path(source)
     if path.is_dir():
         return read_folder(path)
     if not path.is_file():
-        raise Unreadable(f"There is no file and no folder {source}.")
-    text = decode(path.read_bytes(), source)
-    return read_csv(text, path.name) if path.suffix.lower() == ".csv" else [read_markdown(text, path.name)]
+        raise Unreadable(f"There is no file and no folder {shown(source)}.")
+    return read_file(path.name, path.read_bytes()), []
+
+
+def read_folder(folder: Path) -> tuple[list[Draft], list[str]]:
+    """The articles of the Markdown files in a folder and those beneath, in the order of their names, and what is wrong
+    with those that can not be read. Raises Unreadable where there is none.
+    """
+    drafts: list[Draft] = []
+    problems: list[str] = []
+    for path in find_markdown(folder):
+        name = str(path.relative_to(folder))
+        try:
+            drafts += read_file(name, path.read_bytes())
+        except Unreadable as error:
+            problems.append(str(error))
+    return drafts, problems

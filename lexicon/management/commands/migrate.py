@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 #: "lexicon" in ASCII. Locks of this kind belong to one database, so other databases of the server are not concerned.
 LOCK = int.from_bytes(b"lexicon", "big")
+#: Seconds between two looks whether another process is done.
+LOOK_SECONDS = 0.5
 #: What a migration may wait for a table: whoever comes after it waits behind it.
 LOCK_TIMEOUT = "-c lock_timeout=5000"
 
@@ -44,13 +47,20 @@ def _alone_on_postgresql(connection: BaseDatabaseWrapper, say_waiting: Callable[
     lock.settings_dict["OPTIONS"] = _without_hurry(lock.settings_dict["OPTIONS"], "")
     try:
         with lock.cursor() as cursor:
-            cursor.execute("SELECT pg_try_advisory_lock(%s)", [LOCK])
-            if cursor.fetchone() != (True,):
+            if not _takes(cursor):
                 say_waiting()
-                cursor.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+                # Not in a statement that waits: an index that is built beside the writers would wait for its end.
+                while not _takes(cursor):
+                    time.sleep(LOOK_SECONDS)
             yield
     finally:
         lock.close()
+
+
+def _takes(cursor: Any) -> bool:
+    """Whether the lock was free, and is taken now."""
+    cursor.execute("SELECT pg_try_advisory_lock(%s)", [LOCK])
+    return bool(cursor.fetchone() == (True,))
 
 
 @contextmanager

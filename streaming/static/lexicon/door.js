@@ -13,7 +13,7 @@ export function siteDoor() {
         credentials: "same-origin",
       });
       // Forbidden: the cookies or the page are gone; only loading it again would help.
-      if (!answer.ok) throw refusal(`${answer.status}`, [403, 404].includes(answer.status));
+      if (!answer.ok) throw refusal(`${answer.status}`, [403, 404].includes(answer.status), retryAfter(answer));
       anew = false;
       return (await answer.json()).token;
     },
@@ -48,6 +48,11 @@ export function frameDoor({ onOpen }) {
   };
 }
 
-function refusal(why, final) {
-  return Object.assign(new Error(why), { final });
+function refusal(why, final, retryAfter) {
+  return Object.assign(new Error(why), { final, retryAfter });
+}
+
+/** Seconds that a refusal asks for: too many people came from this address. */
+function retryAfter(answer) {
+  return answer.status === 429 ? Number(answer.headers.get("Retry-After")) || 60 : undefined;
 }

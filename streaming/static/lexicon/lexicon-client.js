@@ -25,15 +25,16 @@ export function decide(code, { renewed = false } = {}) {
   return FINAL.has(code) ? "stop" : "retry";
 }
 
-/** Milliseconds to wait before reconnect number `attempt`, counted from 0. */
-export function backoff(attempt, random = Math.random) {
-  return DELAYS[Math.min(attempt, DELAYS.length - 1)] * 1000 * random();
+/** Milliseconds to wait before reconnect number `attempt`, counted from 0; with `least`, so many seconds and then some. */
+export function backoff(attempt, random = Math.random, least = 0) {
+  return (least + DELAYS[Math.min(attempt, DELAYS.length - 1)] * random()) * 1000;
 }
 
 /** Reads Server-Sent Events, however the network cut them: `push(bytes or text)` gives the events completed by it. */
 export class SSEParser {
   #decoder = new TextDecoder();
-  #rest = "";
+  /** The last line, as far as it has come. */
+  #rest = [];
   #data = [];
   #afterReturn = false;
   /** The id of the last event that had one: what `Last-Event-ID` sends. */
@@ -47,8 +48,13 @@ export class SSEParser {
       this.#afterReturn = text.endsWith("\r");
       if (afterReturn && text.startsWith("\n")) text = text.slice(1);
     }
-    const lines = (this.#rest + text).split(/\r\n|\r|\n/);
-    this.#rest = lines.pop();
+    const lines = text.split(/\r\n|\r|\n/);
+    const rest = lines.pop();
+    if (lines.length) {
+      lines[0] = this.#rest.join("") + lines[0];
+      this.#rest = [];
+    }
+    this.#rest.push(rest);
     const events = [];
     for (const line of lines) {
       if (line === "") {
@@ -175,7 +181,8 @@ export class Transcript {
 
   #refused(event) {
     const message = this.#messages.get(event.details?.client_message_id);
-    if (message?.state !== "sending") return null;
+    // What is refused for a moment only stays on its way.
+    if (message?.state !== "sending" || event.error_code === "SERVICE_UNAVAILABLE") return null;
     return Object.assign(message, { state: "refused", error: event.error_message });
   }
 
@@ -190,11 +197,12 @@ export class Transcript {
 /**
  * A chat that stays connected.
  *
- * Options: url (of /ws/chat), getToken (async, gives a fresh chat token; an error with `final: true` ends all),
- * and callbacks, none of which is needed:
+ * Options: url (of /ws/chat), getToken (async, gives a fresh chat token; an error with `final: true` ends all, one with
+ * `retryAfter` is tried again after so many seconds), and callbacks, none of which is needed:
  *   onChange(message, transcript)  a message is new or has changed
  *   onStatus(status)               how the chat stands (on connecting too): "active", "escalated", "closed"
- *   onState({state, code, delay})  "connecting", "open" (all that was missed is told), "waiting", "closed"
+ *   onState({state, code, delay})  "connecting", "open" (all that was missed is told), "waiting" (`delay` milliseconds;
+ *                                  with `retryAfter`, in seconds, where the server said how long), "closed"
  *   onEvent(event)                 every event, as it came
  * `environment` replaces WebSocket, setTimeout, clearTimeout and random in tests.
  */
@@ -210,6 +218,8 @@ export class LexiconClient {
   #renewed = false;
   #heard = false;
   #wanted = false;
+  /** Seconds that the server asked for before it closed this connection. */
+  #retryAfter = 0;
 
   constructor(options, environment = {}) {
     this.#options = options;
@@ -275,12 +285,15 @@ export class LexiconClient {
     this.#drop();
     // Stands for this attempt until its socket does: whoever finds another one in its place was overtaken.
     const attempt = (this.#socket = { close() {} });
+    this.#retryAfter = 0;
     this.#enter("connecting");
     let token;
     try {
       token = await this.#options.getToken();
     } catch (error) {
-      if (this.#socket === attempt) this.#lost(error?.final ? 4403 : 1006);
+      if (this.#socket !== attempt) return;
+      this.#retryAfter = error?.retryAfter ?? 0;
+      this.#lost(error?.final ? 4403 : 1006);
       return;
     }
     if (this.#socket !== attempt) return;
@@ -295,6 +308,8 @@ export class LexiconClient {
 
   #hear(event) {
     this.#heard = true;
+    // Of a message that was refused it says nothing about the connection.
+    if (event.event_type === "error" && this.state === "connecting") this.#retryAfter = event.details?.retry_after ?? 0;
     this.#options.onEvent?.(event);
     if (event.event_type === "replay_ended") {
       // More was missed than is told at once: the next part follows the last sequence.
@@ -304,10 +319,20 @@ export class LexiconClient {
       this.#enter("open");
       for (const message of this.transcript.pending()) this.#socket.send(frameOf(message));
     }
+    if (event.error_code === "SERVICE_UNAVAILABLE" && this.state === "open") this.#repeat(event.details);
     const changed = this.transcript.apply(event);
     if (changed?.gap) return this.#lost(1006);
     if (changed) this.#options.onChange?.(changed, this.transcript);
     if (event.status) this.#options.onStatus?.(event.status);
+  }
+
+  /** Send a message again that was refused for a moment. The next connection, if it comes first, does so by itself. */
+  #repeat({ client_message_id: id, retry_after: seconds }) {
+    const socket = this.#socket;
+    this.#env.setTimeout(() => {
+      const message = this.transcript.pending().find(({ clientMessageId }) => clientMessageId === id);
+      if (message && socket === this.#socket) socket.send(frameOf(message));
+    }, backoff(0, this.#env.random, seconds));
   }
 
   /** A connection that says nothing any more, not even `pong`, is lost, whatever the browser believes. */
@@ -333,8 +358,9 @@ export class LexiconClient {
       this.#renewed = true;
       this.#open();
     } else {
-      const delay = backoff(this.#attempt++, this.#env.random);
-      this.#enter("waiting", { code, delay });
+      const retryAfter = this.#retryAfter;
+      const delay = backoff(this.#attempt++, this.#env.random, retryAfter);
+      this.#enter("waiting", { code, delay, ...(retryAfter && { retryAfter }) });
       this.#timer = this.#env.setTimeout(() => this.#open(), delay);
     }
   }

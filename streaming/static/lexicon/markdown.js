@@ -3,19 +3,7 @@
 // Two walls: HTML in the text is shown as text, and what marked makes of the rest passes DOMPurify's list.
 // Images are links to themselves, so nothing is loaded from anywhere.
 import DOMPurify from "./vendor/dompurify-3.4.18.js";
-import { Marked } from "./vendor/marked-18.2.1.js";
-
-const escaped = (text) => text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);
-
-const marked = new Marked({
-  gfm: true,
-  breaks: true,
-  renderer: {
-    html: ({ text }) => escaped(text),
-    image: ({ href, text }) => `<a href="${escaped(href)}">${escaped(text || href)}</a>`,
-    checkbox: ({ checked }) => (checked ? "☑ " : "☐ "),
-  },
-});
+import { marked } from "./markdown-parser.js";
 
 const ALLOWED = {
   ALLOWED_TAGS: (

@@ -7,6 +7,8 @@ const $ = (id) => document.getElementById(id);
 const [log, scroll, text, form] = [$("log"), $("scroll"), $("text"), $("form")];
 const STATES = { connecting: "Connecting…", open: "Connected", waiting: "Reconnecting…", closed: "Not connected" };
 const ASK = "I would like to talk to a person.";
+/** A wait that is told to the reader: shorter ones are those of any reconnect. */
+const LONG_SECONDS = 5;
 
 const framed = document.body.classList.contains("widget");
 const door = framed ? frameDoor({ onOpen: () => text.focus() }) : siteDoor();
@@ -52,15 +54,25 @@ function tell(message) {
   if (framed) door.tell("news");
 }
 
-function showState({ state, code }) {
+function showState({ state, code, retryAfter }) {
   $("state").dataset.state = state;
-  $("state").textContent = STATES[state];
+  $("state").textContent = retryAfter > LONG_SECONDS ? "Waiting" : STATES[state];
   if (state === "open") {
     told = true;
     say("");
   }
+  if (retryAfter > LONG_SECONDS) {
+    say(`Too many people use this chat from your network. It goes on by itself ${soon(retryAfter)}.`);
+  }
   if (state === "closed" && code !== 1000) say("This chat can not go on. Load the page again.");
   showStop();
+}
+
+/** When so many seconds are over: "in 2 minutes, at 14:05". */
+function soon(seconds) {
+  const minutes = Math.ceil(seconds / 60);
+  const clock = new Date(Date.now() + seconds * 1000).toLocaleTimeString([], { hour: "numeric", minute: "2-digit" });
+  return `in ${minutes} ${minutes === 1 ? "minute" : "minutes"}, at ${clock}`;
 }
 
 function showStatus() {

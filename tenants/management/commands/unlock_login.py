@@ -11,7 +11,7 @@ from tenants.staff_login import do_unlock
 
 
 class Command(BaseCommand):
-    help = "Forget failed logins to the admin: of one user, or all of them (so that addresses are unlocked, too)."
+    help = "Forget failed logins to the admin: of one user, or all of them (so that networks are unlocked, too)."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("username", nargs="?", help="as it is typed at the login; without it, everybody's")

@@ -6,7 +6,7 @@ import asyncio
 import statistics
 import time
 
-from chats.models import Connection, Process, Reply
+from chats.models import Checkpoint, Connection, Process, Reply
 from tests.campaign.callers import Caller
 from tests.campaign.clients import Post, Talker
 from tests.campaign.cluster import DRAIN, LEASE, Cluster
@@ -60,6 +60,51 @@ async def killed_alone(stage: Stage) -> None:
     )
     stage.note(f"{len(tries)} replies begun again")
     stage.require(len(tries) >= 20 * rounds, f"only {len(tries)} replies were cut")
+
+
+@scenario("F1b", own=True)
+async def killed_twice(stage: Stage) -> None:
+    """kill -9 of the only server, on SQLite, twice within a minute; 20 replies are live both times, 10 the second."""
+    stage.cluster = Cluster(stage.folder, stage.databases.new(on_sqlite=True), stage.model)
+    server = stage.cluster.add_replica()
+    await stage.cluster.start()
+    acme = await stage.new_actor(credits=10_000_000)
+    twice, once = [
+        [stage.talker(f"{name}-{n}", acme, chat) for n, chat in enumerate(await new_chats(stage.database, acme, count))]
+        for name, count in (("twice", 20), ("once", 10))
+    ]
+    await all_ready(twice + once)
+
+    async def ask(talkers: list[Talker]) -> list[tuple[Talker, Post]]:
+        asked = [(talker, await talker.post(message(TEXT, tokens=20, hold="F1b", hold_after=10))) for talker in talkers]
+        for talker in talkers:
+            await talker.until(lambda talker=talker: talker.speaking, 60)
+        return asked
+
+    def kept(epoch: int) -> int:
+        return Checkpoint.objects.filter(epoch=epoch).values("reply").distinct().count()
+
+    async def all_begun_again() -> bool:
+        return await stage.database.run(kept, 2) == len(twice)
+
+    asked = await ask(twice)
+    stage.silenced = {post.content for _, post in asked}
+    began = time.monotonic()
+    await asyncio.to_thread(server.kill)
+    await asyncio.to_thread(server.start)
+    await stage.within(45, "the replies were begun again", all_begun_again)
+    asked += await ask(once)
+    await asyncio.to_thread(server.kill)
+    stage.require(time.monotonic() - began < 55, "this machine is too slow to kill it twice within a minute")
+    stage.note(f"killed again after {time.monotonic() - began:.1f} s")
+    await stage.model.release("F1b")
+    await asyncio.to_thread(server.start)
+    up = time.monotonic()
+    await asyncio.gather(*(talker.answered(post) for talker, post in asked))
+    stage.recovered_in = time.monotonic() - up
+    stage.require(stage.recovered_in <= 3 * (LEASE + SWEEP + 1), "the replies did not end in time")
+    # And each of these chats goes on.
+    await asyncio.gather(*(talker.say(message()) for talker in twice))
 
 
 async def _acknowledged(sent: list[tuple[Talker, Post]], enough: int) -> None:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
+import uuid
 from collections.abc import Callable
+from functools import partial
 
 import httpx
+from channels_redis.pubsub import RedisPubSubChannelLayer
 
+from streaming.wakes import News, group
+from streaming.wakes import message as wake_up
 from tests.campaign.callers import HTTP, Pulse
 from tests.campaign.clients import Talker
 from tests.campaign.cluster import LEASE, Cluster
@@ -141,3 +146,51 @@ async def forgetful(stage: Stage) -> None:
             cluster.close()
         else:
             stage.talkers += both
+
+
+@scenario("F4d")
+async def of_a_later_version(stage: Stage) -> None:
+    """A wake-up with a word that no process knows, as a later version beside them might send."""
+    assert stage.cluster.redis is not None
+    acme = await stage.new_actor()
+    here, there = stage.cluster.sockets
+    chats = await new_chats(stage.database, acme, 5)
+    pairs = [
+        (stage.talker(f"s{n}", acme, c, bases=[here]), stage.talker(f"w{n}", acme, c, bases=[there]))
+        for n, c in enumerate(chats)
+    ]
+    await all_ready(stage.talkers)
+    before = await _far_lags(stage, pairs)
+    layer = RedisPubSubChannelLayer(hosts=[stage.cluster.redis.url], prefix="lexicon")
+    for chat in map(uuid.UUID, chats):
+        await layer.group_send(group(chat), wake_up(uuid.uuid4(), chat, News.CHANGED) | {"news": "a later word"})
+    await layer.flush()
+    after = await _far_lags(stage, pairs)
+    usual, unchanged = statistics.median(before), statistics.median(after)
+    # Without wake-ups it would be half a look, in lumps.
+    stage.require(
+        unchanged <= max(0.1, 3 * usual), f"tokens come {unchanged:.2f} s late elsewhere, {usual:.2f} s before"
+    )
+    stage.require(not any(talker.closes for talker in stage.talkers), "a socket was closed")
+    stage.note(
+        f"tokens are told elsewhere {usual * 1000:.0f} ms later, {unchanged * 1000:.0f} ms after an unknown word"
+    )
+
+
+async def _far_lags(stage: Stage, pairs: list[tuple[Talker, Talker]]) -> list[float]:
+    """How much later a watcher of the other replica was told each token of a reply to each pair, in seconds."""
+    begin = len(stage.history.lines)
+    posts = [(speaker, await speaker.post(lasting(2))) for speaker, _ in pairs]
+    await asyncio.gather(*(speaker.answered(post) for speaker, post in posts))
+    ended = [(pair[1], post.message_id) for pair, (_, post) in zip(pairs, posts, strict=True)]
+    await asyncio.gather(*(watcher.until(partial(_saw_end, watcher, id), 30) for watcher, id in ended))
+    told: dict[tuple[str, int], dict[str, float]] = {}
+    for line in stage.history.lines[begin:]:
+        event = line.get("event", {})
+        if line["op"] == "see" and event["event_type"] == "message_stream_token":
+            told.setdefault((event["message_id"], event["offset"]), {})[line["client"][0]] = line["at"]
+    return [at["w"] - at["s"] for at in told.values() if at.keys() == {"s", "w"}]
+
+
+def _saw_end(watcher: Talker, question: str | None) -> bool:
+    return any(event.get("reply_to") == question and "content" in event for event in reversed(watcher.events))

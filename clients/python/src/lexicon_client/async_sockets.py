@@ -18,7 +18,7 @@ from lexicon_client.calls import Rating
 from lexicon_client.doors import AsyncKeyDoor, AsyncTokenDoor, AsyncTokenSource
 from lexicon_client.failure import Unreachable
 from lexicon_client.models import Reply
-from lexicon_client.saying import Event, Saying
+from lexicon_client.saying import Event, Progress, Saying
 from lexicon_client.session import Session
 from lexicon_client.text import Token
 
@@ -104,17 +104,28 @@ class AsyncChatSession:
             if self._socket is None:
                 await self._connect()
                 return
-            frame = await self._socket.recv()
+            frame = await self._next()
         except (OSError, WebSocketException) as error:
             await self._disconnect()
             code = error.rcvd.code if isinstance(error, ConnectionClosed) and error.rcvd else None
             await asyncio.sleep(self._session.lost(code, error))
             return
-        self._session.receive(frame)
+        if frame is None:
+            self._session.repeat()
+        else:
+            self._session.receive(frame)
         while self._session.outbox:
             await self._send(self._session.outbox.popleft())
         if self._session.behind:
             await self._disconnect()
+
+    async def _next(self) -> str | bytes | None:
+        """The next event; None where something is to be sent again first."""
+        assert self._socket is not None
+        try:
+            return await asyncio.wait_for(self._socket.recv(), self._session.patience())
+        except TimeoutError:
+            return None
 
     async def _connect(self) -> None:
         address, headers = await self._door.way(self._session)
@@ -134,37 +145,12 @@ class AsyncChatSession:
             await socket.close()
 
 
-class AsyncReplyStream:
+class AsyncReplyStream(Progress):
     """The reply to a message: iterate over its tokens, then `reply` is the whole."""
 
     def __init__(self, session: AsyncChatSession, saying: Saying) -> None:
+        super().__init__(saying)
         self._session = session
-        self._saying = saying
-
-    @property
-    def client_message_id(self) -> str:
-        """The name we gave the message."""
-        return self._saying.client_message_id
-
-    @property
-    def message_id(self) -> str | None:
-        """The message's id, once it is stored."""
-        return self._saying.message_id
-
-    @property
-    def text(self) -> str:
-        """The reply so far."""
-        return self._saying.text.shown
-
-    @property
-    def reply(self) -> Reply | None:
-        """The reply, once it has ended; None where a person answers."""
-        return self._saying.reply
-
-    @property
-    def escalated(self) -> bool:
-        """Whether a person answers, and no reply comes from the agent."""
-        return self._saying.escalated
 
     async def __aiter__(self) -> AsyncIterator[Token]:
         """Tokens as they come; AgentError at the end where the agent failed."""

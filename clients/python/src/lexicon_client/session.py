@@ -7,12 +7,13 @@ what to send again, and by the close code whether there is any use in coming bac
 from __future__ import annotations
 
 import json
+import time
 from collections import deque
 from typing import Any
 from urllib.parse import urlencode
 
 from lexicon_client.backoff import Backoff
-from lexicon_client.errors import AgentError, error_of
+from lexicon_client.errors import AgentError, ServiceUnavailable, error_of
 from lexicon_client.failure import LexiconError, Unreachable
 from lexicon_client.models import Chat, read_reply
 from lexicon_client.saying import Event, Saying
@@ -42,6 +43,7 @@ class Session:
         self._open: dict[str, Saying] = {}
         self._replaying = False
         self._refusal: LexiconError | None = None
+        self._attempts = attempts
         self._backoff = Backoff(attempts)
         self._renewing = self._may_renew = renewing
 
@@ -60,6 +62,8 @@ class Session:
     def _begin(self, named: dict[str, str]) -> str:
         self.behind, self._replaying, self._refusal = False, True, None
         self.outbox.clear()
+        for saying in self._open.values():
+            saying.again_at = None  # It is sent when all that was missed is told.
         return urlencode({**named, "after": self.after})
 
     def lost(self, code: int | None, cause: Exception) -> float:
@@ -75,7 +79,8 @@ class Session:
         try:
             if never:
                 raise error
-            return self._backoff.wait(error)
+            # Where the server says how long to wait, not before that.
+            return self._backoff.wait(error, least=error.retry_after or 0)
         except LexiconError as last:
             self.broken = last
             raise
@@ -88,6 +93,15 @@ class Session:
         saying = Saying(client_message_id, json.dumps(said))
         self._open[client_message_id] = saying
         return saying
+
+    def patience(self) -> float | None:
+        """How many seconds to wait for an event before `repeat`; None where nothing is to be sent again."""
+        moments = [saying.again_at for saying in self._open.values() if saying.again_at is not None]
+        return max(0.0, min(moments) - time.monotonic()) if moments else None
+
+    def repeat(self) -> None:
+        """Send again what was refused for a moment that is over."""
+        self.outbox.extend(saying.again() for saying in self._open.values() if saying.is_due)
 
     def receive(self, frame: str | bytes) -> None:
         """Take note of an event."""
@@ -155,10 +169,14 @@ class Session:
     def _on_error(self, event: dict[str, Any]) -> None:
         error = error_of(event)
         saying = self._open.get(event["details"].get("client_message_id", ""))
-        if saying is not None:
+        if saying is None:
+            if not isinstance(error, AgentError):  # Its end tells the same.
+                self._refusal = error
+        elif isinstance(error, ServiceUnavailable) and saying.refusals < self._attempts:
+            # Where the server stops, the next connection comes first.
+            saying.put_off(error.retry_after or 0)
+        else:
             saying.error = error
-        elif not isinstance(error, AgentError):  # Its end tells the same.
-            self._refusal = error
 
     def _advance(self, event: dict[str, Any]) -> bool:
         new: bool = event["sequence"] > (self.after or 0)

@@ -24,25 +24,34 @@ class Text:
     """The text of one reply: what the service has told of it, and what the caller was shown."""
 
     def __init__(self) -> None:
-        self.shown = ""
-        self._told = ""
+        self._parts: list[str] = []
+        #: Whether it is told again, and how much of what was shown already that is.
         self._again = False
+        self._told = 0
+
+    @property
+    def shown(self) -> str:
+        """What the caller was shown."""
+        if len(self._parts) > 1:
+            self._parts = ["".join(self._parts)]
+        return self._parts[0] if self._parts else ""
 
     def begin(self) -> None:
         """The service tells it from its beginning (again)."""
-        self._told = ""
+        self._told = 0
         self._again = bool(self.shown)
 
     def add(self, piece: str) -> list[Token]:
         """The service tells the next characters: what the caller is to be shown of them."""
         if not self._again:
-            self.shown += piece
+            self._parts.append(piece)
             return [Token(piece)] if piece else []
-        self._told += piece
-        if self.shown.startswith(self._told):
+        shown = self.shown
+        if shown.startswith(piece, self._told):
+            self._told += len(piece)
             return []  # The caller has all of this already.
         self._again = False
-        return self._show(self._told)
+        return self._show(shown[: self._told] + piece)
 
     def end(self, whole: str) -> list[Token]:
         """The service has told everything, and it was this."""
@@ -51,10 +60,11 @@ class Text:
 
     def finish(self) -> list[Token]:
         """The service has told everything there is."""
-        return self.end(self._told) if self._again else []
+        return self.end(self.shown[: self._told]) if self._again else []
 
     def _show(self, text: str) -> list[Token]:
-        before, self.shown = self.shown, text
+        before = self.shown
+        self._parts = [text]
         if text == before:
             return []
         if text.startswith(before):
