@@ -60,12 +60,14 @@ def take_place(row: Connection, *, places: int, counts: bool) -> bool:
     if places and not counts and _store(row, random.sample(range(1, places + 1), min(places, DRAWN))):
         return True
     _take_turn(row.tenant_id, row.of_visitor)
-    _free_the_dead(row)
-    while numbers := _permitted(row, places):
+    while True:
+        # Each time: a process may die between the two readings.
+        _free_the_dead(row)
+        if not (numbers := _permitted(row, places)):
+            return False
         # All of them may have been taken since they were read, by others who are in.
         if _store(row, numbers):
             return True
-    return False
 
 
 def _around(bounded: bool) -> Any:

@@ -60,6 +60,8 @@ class ChatFeed:
         self._find_live = find_live
         self._followers: set[Follower] = set()
         self._joining: list[Joining] = []
+        #: Those of them that join at the reading that is under way.
+        self._admitting: list[Joining] = []
         self._acknowledgements: list[tuple[Follower, Message]] = []
         #: The last sequence that was sent; None before the first reading.
         self._cursor: int | None = None
@@ -73,7 +75,7 @@ class ChatFeed:
     @property
     def is_idle(self) -> bool:
         """Whether nobody follows, so that the feed can be forgotten."""
-        return not self._followers and not self._joining
+        return not (self._followers or self._joining or self._admitting)
 
     @property
     def position(self) -> Position | None:
@@ -99,7 +101,8 @@ class ChatFeed:
     def leave(self, follower: Follower) -> None:
         """The socket is gone."""
         self._followers.discard(follower)
-        self._joining = [joining for joining in self._joining if joining.follower is not follower]
+        for joining in (self._joining, self._admitting):
+            joining[:] = [newcomer for newcomer in joining if newcomer.follower is not follower]
 
     def acknowledge(self, follower: Follower, message: Message) -> None:
         """Tell one socket once more of a message it sent twice, not before all that precedes it was sent."""
@@ -140,35 +143,32 @@ class ChatFeed:
             self._send_pieces()
 
     async def _work(self) -> None:
-        joining: list[Joining] = []
         logs.begin(chat_id=self.chat_id)
         try:
             while self._stale:
                 self._stale = False
-                joining, self._joining = self._joining, []
+                self._admitting, self._joining = self._joining, []
                 standing = await in_thread_until_answered(read_standing, chat_id=self.chat_id, after=self._cursor)
-                self._apply(standing, joining)
+                self._apply(standing)
         except Exception:
-            self._fail(joining)
+            self._fail()
         finally:
             self._task = None
         self.release()
 
     def _take(self, standing: Standing) -> None:
         try:
-            self._apply(standing, [])
+            self._apply(standing)
         except Exception:
-            self._fail([])
+            self._fail()
         self.release()
 
-    def _fail(self, joining: list[Joining]) -> None:
+    def _fail(self) -> None:
         logger.exception("the feed of chat %s failed; its sockets are closed", self.chat_id)
-        self._joining = joining + self._joining
         self._close_all(ApiError(INTERNAL_ERROR))
 
-    def _apply(self, standing: Standing | None, joining: list[Joining]) -> None:
+    def _apply(self, standing: Standing | None) -> None:
         if standing is None:
-            self._joining = joining + self._joining
             self._close_all(ApiError(CHAT_DELETED))
             return
         if self._cursor is None:
@@ -179,7 +179,8 @@ class ChatFeed:
             self._cursor = message.sequence
         if standing.is_behind:
             self._stale = True
-            self._joining = joining + self._joining
+            self._joining = self._admitting + self._joining
+            self._admitting = []
             return
         self._send_changes(standing, before=standing.last_sequence + 1)
         # Some may have been forgotten before this reading.
@@ -187,8 +188,9 @@ class ChatFeed:
         if standing.running is not None:
             self._follow(standing.running)
         self._send_pieces()
-        for newcomer in joining:
+        for newcomer in self._admitting:
             self._admit(newcomer, standing)
+        self._admitting = []
         self._answer_repeats()
 
     def _send(self, item: str | Token) -> None:
@@ -285,11 +287,11 @@ class ChatFeed:
             follower.put(wire.message_received(message))
 
     def _close_all(self, problem: ApiError) -> None:
-        for newcomer in self._joining:
+        for newcomer in self._admitting + self._joining:
             newcomer.follower.refuse(problem)
             if not newcomer.joined.done():
                 newcomer.joined.set_result(None)
         for follower in self._followers:
             follower.refuse(problem)
-        self._joining, self._followers, self._acknowledgements = [], set(), []
+        self._joining, self._admitting, self._followers, self._acknowledgements = [], [], set(), []
         self._stream = None

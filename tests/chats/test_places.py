@@ -122,6 +122,29 @@ def test_the_places_of_a_dead_process_are_free(
     assert [enter(other_process) is not None for _ in range(3)] == [True, True, False]
 
 
+def test_a_process_may_die_while_its_places_are_looked_for(
+    enter: Enter,
+    limit: Callable[[int], None],
+    process: uuid.UUID,
+    other_process: uuid.UUID,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limit(2)
+    assert None not in (enter(), enter())
+    free = places._free_the_dead
+    found_alive: list[bool] = []
+
+    def free_and_die(row: Connection) -> None:
+        free(row)
+        if not found_alive:
+            found_alive.append(True)
+            die(process)
+
+    monkeypatch.setattr(places, "_free_the_dead", free_and_die)
+    assert enter(other_process) is not None
+    assert found_alive
+
+
 def test_the_sockets_of_a_process_that_was_only_frozen_count_again(
     enter: Enter, limit: Callable[[int], None], process: uuid.UUID, other_process: uuid.UUID
 ) -> None:

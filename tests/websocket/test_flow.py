@@ -553,3 +553,23 @@ async def test_a_commit_that_can_not_be_told_closes_its_sockets(reading: Reading
                 await asyncio.sleep(0)
         assert [json.loads(frame)["error_code"] for frame in wire.frames] == ["INTERNAL_ERROR"]
         assert feed.is_idle
+
+
+async def test_a_socket_that_joins_while_another_leaves_hears_what_comes(reading: Reading) -> None:
+    hub = Hub(uuid.uuid4())
+    first, second = Wire(), Wire()
+    async with writing(first.follower), writing(second.follower), asyncio.timeout(SOON):
+        await hub.join(CHAT, first.follower, [], status="active")
+        await idle(hub._feed(CHAT))
+        reading.may_end.clear()
+        before = reading.count
+        joining = asyncio.create_task(hub.join(CHAT, second.follower, [], status="active"))
+        while reading.count == before:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        hub.leave(CHAT, first.follower)
+        reading.may_end.set()
+        await joining
+        reading.standing = standing(1)
+        hub.notify(CHAT)
+        assert await sent(second, 1) == ["1"]
+    assert not first.frames
