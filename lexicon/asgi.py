@@ -30,6 +30,7 @@ from django.core.signals import request_started  # noqa: E402
 from django.db import close_old_connections, reset_queries  # noqa: E402
 from django.urls import re_path  # noqa: E402
 
+from lexicon import health  # noqa: E402
 from lexicon.middleware import TOO_LONG, is_of_api  # noqa: E402
 from lexicon.payload import max_body  # noqa: E402
 from lexicon.proxies import TrustedProxies  # noqa: E402
@@ -71,6 +72,8 @@ async def http(scope: Any, receive: Any, send: Any) -> None:
     nothing but the closing of the response, whose place is a thread that all share; it was a tenth of a question's
     processor time.
     """
+    if await health.answered_at_once(scope, send):
+        return
     path = scope["path"]
     bound = room = max_body(path)
 

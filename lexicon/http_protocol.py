@@ -138,12 +138,16 @@ class HttpProtocol(Connection, HttpToolsProtocol):
     def parse(self, data: bytes | memoryview) -> None:
         """Parse a piece of a request."""
         self._unset_keepalive_if_required()
-        part = self._part
+        part, arrived = self._part, len(data)
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._upgrade(bytes(data[upgrade.args[0] :]))
-            return
+            while data:
+                try:
+                    self.parser.feed_data(data)
+                    break
+                except httptools.HttpParserUpgrade as upgrade:
+                    data = self._upgrade(bytes(data[upgrade.args[0] :]))
+                    if not data:
+                        return
         except httptools.HttpParserError as error:
             if self._head_is_too_long:
                 self._refuse_head()
@@ -162,7 +166,7 @@ class HttpProtocol(Connection, HttpToolsProtocol):
             self._deadline = self.loop.time() + settings.HEAD_SECONDS
         if part != _COMPLETE:
             # Of a piece in which another request ended, most is that one's.
-            self._size += len(data)
+            self._size += arrived
         if self._size > MAX_HEAD:
             self._refuse_head()
         elif self._timer is None:
@@ -182,6 +186,8 @@ class HttpProtocol(Connection, HttpToolsProtocol):
             self._head_is_too_long = _size_of(self.parser.get_method(), self.url, self.headers) > MAX_HEAD
             if self._head_is_too_long:
                 raise ValueError  # The parser ends with an error of its own.
+        if self.parser.should_upgrade() and not self._should_upgrade():
+            return  # It is read once more, without that.
         # Raises for a target that is none; then this is no request, and nothing of it a body.
         super().on_headers_complete()
         self._part, self._size = _BODY, 0
@@ -196,6 +202,8 @@ class HttpProtocol(Connection, HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """A request is all there."""
+        if self._part == _HEAD:
+            return
         self._part, self._deadline = _COMPLETE, None
         _unfinished.pop(self, None)
         if self.cycle is not None:
@@ -222,14 +230,19 @@ class HttpProtocol(Connection, HttpToolsProtocol):
 
     # --- WebSockets ---
 
-    def _upgrade(self, rest: bytes) -> None:
-        """The head asks for another protocol: WebSockets, or one that is not spoken here and may be ignored."""
+    def _upgrade(self, rest: bytes) -> bytes:
+        """The head asks for another protocol: the bytes that are to be parsed as HTTP instead, if any.
+
+        WebSockets are spoken here. Any other may be ignored (RFC 9110, section 7.8); the parser does not, and takes what
+        follows for that protocol, so that it is given the head once more, without the header.
+        """
+        if self.parser.get_method() == b"CONNECT":
+            self._refuse("malformed", ApiError(METHOD_NOT_ALLOWED), 405)
+            return b""
         if not self._should_upgrade():
-            # What follows is neither HTTP nor, as it is not agreed to, the other protocol.
-            self.cycle.keep_alive = False
-            self.on_message_complete()
-            self.flow.pause_reading()
-            return
+            head = self._head_without(b"upgrade")
+            self.parser = httptools.HttpRequestParser(self)
+            return head + rest
         names = {name for name, _ in self.headers}
         given = b"".join(value for name, value in self.headers if name == b"content-length")
         busy = self.cycle is not None and not self.cycle.response_complete
@@ -256,6 +269,13 @@ class HttpProtocol(Connection, HttpToolsProtocol):
                 rest=rest,
             )
             self.parser = None  # type: ignore[assignment]  # they hold each other
+        return b""
+
+    def _head_without(self, header: bytes) -> bytes:
+        version = self.parser.get_http_version().encode()
+        lines = [self.parser.get_method() + b" " + self.url + b" HTTP/" + version]
+        lines += [name + b": " + value for name, value in self.headers if name != header]
+        return b"\r\n".join([*lines, b"", b""])
 
     # --- Refusals ---
 

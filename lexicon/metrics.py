@@ -95,6 +95,7 @@ REFUSAL_REASONS = (
     "head_time",  # a head that did not come in time
     "body",  # a body that is too long
     "body_time",  # a body that fell silent
+    "slow_reader",  # who does not read what it is sent
     "malformed",  # what is no HTTP, or a handshake that is none
     "connections",  # more connections than the process may have open
     "frame",  # a frame, or a number of its fragments, that is too large

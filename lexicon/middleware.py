@@ -37,6 +37,11 @@ logger = logging.getLogger(__name__)
 _PLAIN_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 
 
+def choose_request_id(given: str) -> str:
+    """The caller's own id where it is harmless, and a new one elsewhere."""
+    return given if _PLAIN_ID.fullmatch(given) else uuid.uuid4().hex
+
+
 class RequestIdMiddleware:
     """Gives every request an id, the caller's own where it is harmless, and every answer the same."""
 
@@ -49,8 +54,7 @@ class RequestIdMiddleware:
 
     async def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """The answer, with `X-Request-ID`."""
-        given = request.headers.get("X-Request-ID", "")
-        current = given if _PLAIN_ID.fullmatch(given) else uuid.uuid4().hex
+        current = choose_request_id(request.headers.get("X-Request-ID", ""))
         # Django runs each request in a task of its own; what the answer still does after this is the request's, too.
         logs.bind(request_id=current)
         response = await self.get_response(request)

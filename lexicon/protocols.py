@@ -10,14 +10,13 @@ it is worked off in pieces, and nothing more is read meanwhile: what a client se
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import struct
 from time import monotonic
 
 from django.conf import settings
 
-logger = logging.getLogger(__name__)
+from lexicon.refusals import refused
 
 #: Closing drops what waits in the kernel, too (SO_LINGER with no seconds to linger).
 _DROP = struct.pack("ii", 1, 0)
@@ -72,7 +71,7 @@ class Connection(asyncio.Protocol):
             self._slow_reader_timer = None
 
     def _cut(self) -> None:
-        logger.info("a client that does not read is cut")
+        refused("slow_reader", address=self.address)
         self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DROP)
         self.transport.abort()
 

@@ -334,15 +334,35 @@ def test_what_is_no_http_behind_a_request_is_not_told_as_its_answer(server: Serv
         assert b" 400 " not in client.rest()
 
 
+H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
+
+
 def test_an_upgrade_to_what_is_not_spoken_is_answered_as_without_it(server: Server) -> None:
     with Raw(server) as client:
-        client.send(
-            b"GET /healthz HTTP/1.1\r\n" + HOST + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
-            b"HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n\r\n"
-        )
-        assert client.answer().status_code == 200
-        assert client.rest() == b""
+        client.send((b"GET /healthz HTTP/1.1\r\n" + HOST + H2C + b"\r\n") * 200)
+        for _ in range(200):
+            assert client.answer_of_many().status_code == 200
     assert_serves(server)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_the_body_beside_an_upgrade_to_what_is_not_spoken_is_read(server: Server, acme: Actor, chunked: bool) -> None:
+    body = b'{"user_id": "alice", "title": "asked with h2c"}'
+    length = b"Transfer-Encoding: chunked\r\n" if chunked else b"Content-Length: %d\r\n" % len(body)
+    sent = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body) if chunked else body
+    head = b"POST /api/v1/chats/ HTTP/1.1\r\n" + HOST + H2C + b"X-API-Key: " + acme.tenant_key.encode() + b"\r\n"
+    with Raw(server) as client:
+        client.send(head + b"Content-Type: application/json\r\n" + length + b"\r\n" + sent)
+        answer = client.answer()
+        assert (answer.status_code, answer.json()["title"]) == (201, "asked with h2c")
+
+
+@pytest.mark.parametrize("more", [b"", b"Connection: Upgrade\r\nUpgrade: websocket\r\n", H2C], ids=["", "ws", "h2c"])
+def test_a_tunnel_is_refused(server: Server, more: bytes) -> None:
+    with refused(server, "malformed"), Raw(server) as client:
+        client.send(b"CONNECT example.com:443 HTTP/1.1\r\n" + HOST + more + b"\r\nwhatever")
+        assert client.answer().status_code == 405
+        assert client.rest() == b""
 
 
 def test_requests_that_are_sent_ahead_are_all_answered(server: Server) -> None:
