@@ -119,7 +119,7 @@ def _chosen(quick: bool, only: list[str], on: list[str]) -> list[tuple[Any, str]
     for attack in sorted(known.values(), key=lambda attack: attack.fault):
         if (only and not {attack.name, attack.fault} & set(only)) or (quick and not only and not attack.quick):
             continue
-        sites = [site for site in attack.on if not on or site in on] if not quick else ["sqlite"]
+        sites = ["sqlite"] if quick and not on else [site for site in attack.on if not on or site in on]
         # What is asked for by name is put to whatever is asked for.
         chosen += [(attack, site) for site in (on if on and attack.name in only else sites)]
     if not chosen and not set(only) & {"self", "schema"}:

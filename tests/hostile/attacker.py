@@ -14,6 +14,7 @@ import time
 from typing import Any
 
 from tests.hostile.strike import Order, Strike, attacks
+from tests.hostile.wire import Connection
 
 #: How much longer than it says an attack may take before it is stopped, in seconds.
 LEEWAY = 1.0
@@ -29,9 +30,13 @@ async def carry_out(order: Order) -> dict[str, Any]:
             await registered.run(strike)
     except TimeoutError:
         # What it was to require last was not looked at.
-        strike.require(False, f"it did not come to its end within {registered.seconds:.0f} s")
+        ending = f"it did not come to its end within {registered.seconds:.0f} s"
     except (OSError, EOFError) as error:
-        strike.require(False, f"it was cut ({type(error).__name__}): what it requires was not looked at")
+        ending = f"it was cut ({type(error).__name__}): what it requires was not looked at"
+    else:
+        ending = "" if Connection.sent else "nothing of it was sent"
+    if ending:
+        strike.problems.append(ending)
     return {"seconds": time.monotonic() - began, "problems": strike.problems, "notes": strike.notes}
 
 

@@ -33,7 +33,7 @@ class Figures:
 
 
 def excess(attack: Figures, control: Figures) -> list[str]:
-    """What of the attack is over the bounds beyond what as many harmless bytes cost as well; each in words."""
+    """What of the attack is over the bounds beyond what as many harmless bytes cost as well, and who was refused."""
     told = [
         f"{name} silent for {seconds:.1f} s, {control.silences[name]:.1f} s without the attack"
         for name, seconds in attack.silences.items()
@@ -41,7 +41,7 @@ def excess(attack: Figures, control: Figures) -> list[str]:
     ]
     if attack.memory - max(0, control.memory) > MOST_MEMORY:
         told.append(f"holds {mib(attack.memory)} MiB more, {mib(control.memory)} without the attack")
-    return told + [problem for problem in attack.problems if problem not in control.problems]
+    return told + attack.problems
 
 
 def mib(size: int) -> int:

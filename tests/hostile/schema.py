@@ -62,7 +62,7 @@ def _findings(report: dict[str, Any], exit_code: int) -> list[str]:
     """What the report counts as a failure; where it tells of none, why it did not end well or not test everything."""
     found = [f"{failure['code']} {failure['title']}: {failure['operations']}" for failure in report["failures"]]
     counted = report["operations"]
-    if not found and (exit_code or counted["tested"] != counted["total"] or not report["complete"]):
+    if not found and (exit_code or not counted["tested"] == counted["total"] > 0 or not report["complete"]):
         found.append(f"schemathesis ended with {exit_code}, having tested {counted['tested']} of {counted['total']}")
     return found
 

@@ -97,7 +97,7 @@ class Stage:
             again = await self._try(attack, site)
             again.notes.append("second try")
             # What the attack does it does twice.
-            row = min(row, again, key=lambda one: len(one.problems))
+            row = min(row, again, key=lambda one: (not one.control.is_quiet, len(one.problems)))
         row.seconds = time.monotonic() - began
         return row
 
@@ -129,9 +129,10 @@ class Stage:
                     self._enter(stack, self._attacker(installation, attack, harmless=True)),
                     self._enter(stack, self._attacker(installation, attack, harmless=False)),
                 )
-                control, _ = await self._run(bystanders, control_attacker, attack)
+                control, beside = await self._run(bystanders, control_attacker, attack)
                 figures, found = await self._run(bystanders, attacker, attack)
             problems = excess(figures, control) + found["problems"][:5]
+            problems += [f"without the attack: {problem}" for problem in control.problems + beside["problems"]]
             if not installation.is_alive:
                 problems.append("a process has ended")
             problems += [f"logged: {error}"[:160] for error in installation.errors if error not in logged][:3]

@@ -316,7 +316,7 @@ def test_what_is_no_http_is_400_in_the_one_shape(server: Server, sent: bytes) ->
 def test_a_body_longer_than_its_length_is_no_request(server: Server) -> None:
     with refused(server, "malformed"), Raw(server) as client:
         client.send(b"POST /healthz HTTP/1.1\r\n" + HOST + b"Content-Length: 1\r\n\r\nabcdef\r\n\r\n")
-        assert client.rest().count(b"HTTP/1.1 ") <= 2
+        assert b" 200 " not in client.rest()
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,8 @@ from tests.hostile.figures import WAITS, Figures
 
 #: Seconds between two requests, two pings, two messages, and two looks at /proc.
 REQUEST_EVERY, PING_EVERY, MESSAGE_EVERY, LOOK_EVERY = 0.05, 0.05, 0.5, 0.05
+#: How many things are waited for at each port.
+WAITS_EACH = 5
 #: How long an answer is waited for when the attack is over, in seconds.
 PATIENCE = 30.0
 #: No question is asked three times: the built-in agent would call a person.
@@ -60,6 +62,8 @@ class Wait:
     def __init__(self) -> None:
         self.longest = 0.0
         self.since: float | None = None
+        #: How often it came.
+        self.count = 0
 
     def ask(self) -> None:
         """Something is waited for from now on, if not already."""
@@ -70,6 +74,7 @@ class Wait:
         if self.since is not None:
             self.longest = max(self.longest, time.monotonic() - self.since)
             self.since = None
+            self.count += 1
 
     def begin(self) -> None:
         """Forget what was."""
@@ -114,7 +119,9 @@ class Watch:
             self._spawn(self._on(spoken, self._talk))
         self._spawn(self._look())
         self._spawn(self._be_late())
-        await asyncio.sleep(1)
+        while len(self.waits) < WAITS_EACH * len(self.watched.ports) or not all(wait.count for _, wait in self.waits):
+            self._check_all_are_there()
+            await asyncio.sleep(0.02)
 
     def begin(self) -> None:
         self.figures = Figures()
@@ -133,10 +140,15 @@ class Watch:
         figures.silences = {
             name: max((wait.until_now() for other, wait in self.waits if other == name), default=0.0) for name in WAITS
         }
+        self._check_all_are_there()
+        return figures
+
+    def _check_all_are_there(self) -> None:
+        """Who is gone waits for nothing any more, and would be taken for somebody who never has to."""
         for task in self._tasks:
             if task.done():
                 task.result()
-        return figures
+                self.trouble("a bystander is gone")
 
     def _spawn(self, work: Any) -> None:
         self._tasks.append(asyncio.create_task(work))

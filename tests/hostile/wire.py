@@ -54,6 +54,9 @@ class Answer:
 class Connection:
     """One connection. Reading and writing raise OSError or EOFError where the other end has left."""
 
+    #: Bytes that all of them were sent.
+    sent = 0
+
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str) -> None:
         self.reader = reader
         self.writer = writer
@@ -83,6 +86,7 @@ class Connection:
     async def send(self, data: bytes) -> None:
         self.writer.write(data)
         await self.writer.drain()
+        Connection.sent += len(data)
 
     async def is_cut(self, seconds: float) -> bool:
         """Whether the other end leaves within that time; what it sends meanwhile is thrown away."""

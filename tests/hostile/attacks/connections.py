@@ -17,9 +17,9 @@ BODIES = ("/healthz", "/", "/chat", "/admin/login/", "/metrics", "/api/v1/chats/
 
 
 async def pour(strike: Strike, connection: Connection, chunk: bytes, total: int) -> int:
-    """Send the chunk over and over until the other end has had enough; how many bytes that took."""
+    """Send the chunk over and over until the other end has left, or takes no more; how many bytes that took."""
     sent = 0
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, TimeoutError):
         while sent < total and strike.left > 0 and not connection.is_closed:
             async with asyncio.timeout(max(0.1, min(2.0, strike.left))):
                 await connection.send(chunk)
@@ -90,9 +90,7 @@ async def bodies_without_an_end(strike: Strike) -> None:
             headers = {"Host": connection.host, "Transfer-Encoding": "chunked", "Content-Type": "application/json"}
             await connection.send(request("POST", path, headers))
             chunk = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
-            sent = 0
-            with contextlib.suppress(TimeoutError):
-                sent = await pour(strike, connection, chunk, total // len(BODIES))
+            sent = await pour(strike, connection, chunk, total // len(BODIES))
             # The server reads the bound and MOST_AFTER_CLOSE (lexicon/protocols.py); the kernel's buffers take the rest
             strike.require(sent < 16 * MIB, f"{path}: {sent / MIB:.0f} MiB of a body were taken")
 
@@ -108,8 +106,7 @@ async def a_body_of_tiny_chunks(strike: Strike) -> None:
     async with await strike.connect() as connection:
         headers = {"Host": connection.host, "Transfer-Encoding": "chunked", "Content-Type": "application/json"}
         await connection.send(request("POST", "/api/v1/chats/", {**headers, "X-API-Key": _key(strike)}))
-        with contextlib.suppress(TimeoutError):
-            await pour(strike, connection, b"1;extension=x\r\nx\r\n" * 4_000, 12 * MIB)
+        await pour(strike, connection, b"1;extension=x\r\nx\r\n" * 4_000, 12 * MIB)
 
 
 async def _drip(strike: Strike, connection: Connection, first: bytes, drop: bytes, seconds: float) -> bool:

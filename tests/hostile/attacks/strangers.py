@@ -71,6 +71,7 @@ async def unknown_keys(strike: Strike) -> None:
 
     statuses = await spray(strike, 10_000, 40, make)
     strike.note(_told(statuses))
+    strike.require(statuses.total() > LOOKED_UP, f"only {statuses.total()} were answered")
     strike.require(statuses[401] <= LOOKED_UP, f"{statuses[401]} of them were looked up")
     answer = await strike.ask("GET", "/api/v1/chats/", X_API_Key=strike.cast["roomy"]["tenant_key"])
     strike.require(answer.status == 200, f"a valid key from there was answered {answer.status}")
@@ -97,6 +98,7 @@ async def handshakes_with_unknown_keys(strike: Strike) -> None:
 
     await asyncio.gather(*(one() for _ in range(20)))
     strike.note(", ".join(f"{count} × {how}" for how, count in refused.items()))
+    strike.require(refused, "none was answered")
     strike.require(refused["AUTH_ERROR"] <= LOOKED_UP, f"{refused['AUTH_ERROR']} of them were looked up")
     is_in = False
     with contextlib.suppress(EOFError, TimeoutError):
@@ -147,7 +149,7 @@ async def visitors(strike: Strike) -> None:
 
     await asyncio.gather(*(some(15) for _ in range(20)))
     strike.note(f"{statuses['new']} of {sum(statuses.values())} visitors")
-    strike.require(statuses["new"] <= 60, f"{statuses['new']} visitors of one address")
+    strike.require(0 < statuses["new"] <= 60, f"{statuses['new']} visitors of one address")
     async with contextlib.AsyncExitStack() as stack:
         sockets = []
         for token in tokens[:60]:
@@ -158,10 +160,10 @@ async def visitors(strike: Strike) -> None:
                         await socket.until("connection_established")
                         sockets.append(socket)
         strike.note(f"{len(sockets)} sockets")
-        strike.require(len(sockets) <= 20, f"{len(sockets)} sockets of visitors of one address")
+        strike.require(0 < len(sockets) <= 20, f"{len(sockets)} sockets of visitors of one address")
         accepted = await _talk(strike, sockets)
         strike.note(f"{accepted} messages")
-        strike.require(accepted <= 60, f"{accepted} messages of visitors of one address in a minute")
+        strike.require(0 < accepted <= 60, f"{accepted} messages of visitors of one address in a minute")
         await _backend_connects(strike)
 
 
@@ -220,4 +222,5 @@ async def the_page(strike: Strike) -> None:
 
     statuses = await spray(strike, 5_000, 40, make)
     strike.note(_told(statuses))
+    strike.require(statuses, "none was answered")
     strike.require(not any(status >= 500 for status in statuses), f"answered {_told(statuses)}")
