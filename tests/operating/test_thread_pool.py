@@ -19,6 +19,9 @@ from tests.client import SOON
 #: No database decides it.
 pytestmark = pytest.mark.once
 
+#: Who works where the first is slow. Where the machine is busy the next may be slow to come, and one more joins in.
+JOINED = {"tested_1", "tested_2"}
+
 
 @pytest.fixture
 def pool() -> Iterator[ThreadPool]:
@@ -104,7 +107,7 @@ async def test_quick_units_run_in_one_thread_in_their_order(pool: ThreadPool, mo
 
 async def test_a_unit_that_comes_while_another_is_slow_is_not_held_up(pool: ThreadPool, hold: threading.Event) -> None:
     await begin(pool, hold)
-    assert await soon(pool.run(name_of_thread)) == "tested_1"
+    assert await soon(pool.run(name_of_thread)) in JOINED
 
 
 async def test_a_unit_that_waits_while_another_becomes_slow_is_not_held_up(
@@ -113,7 +116,7 @@ async def test_a_unit_that_waits_while_another_becomes_slow_is_not_held_up(
     # Both are there before anybody can tell that the first one is slow, and nothing comes after them.
     slow = asyncio.create_task(pool.run(lambda: hold.wait(SOON)))
     quick = asyncio.create_task(pool.run(name_of_thread))
-    assert await soon(quick) == "tested_1"
+    assert await soon(quick) in JOINED
     assert not slow.done()
 
 
@@ -135,7 +138,7 @@ async def test_who_joined_in_leaves_when_nothing_is_left_and_joins_in_again(
     for _ in range(3):
         held = threading.Event()
         slow = await begin(pool, held)
-        assert await soon(pool.run(name_of_thread)) == "tested_1"
+        assert await soon(pool.run(name_of_thread)) in JOINED
         await left(pool)
         held.set()
         assert await soon(slow.task) == "tested_0"
@@ -155,7 +158,7 @@ async def test_where_units_wait_for_long_another_one_joins_in(
     monkeypatch.setattr(thread_pool, "LATE", 0.0)
     # Nobody is slow, but whoever is at work was given it a while ago.
     await begin(pool, hold)
-    assert await soon(pool.run(name_of_thread)) == "tested_1"
+    assert await soon(pool.run(name_of_thread)) in JOINED
 
 
 async def test_a_unit_whose_caller_left_before_it_began_is_not_begun(pool: ThreadPool, hold: threading.Event) -> None:
@@ -248,7 +251,7 @@ def test_a_pool_serves_one_event_loop_after_another(pool: ThreadPool) -> None:
         return await soon(pool.run(name_of_thread))
 
     asyncio.run(leave())
-    assert asyncio.run(follow()) == "tested_1"
+    assert asyncio.run(follow()) in JOINED
     hold.set()
 
 

@@ -53,7 +53,9 @@ def test_the_customer_quick_start_creates_a_conversation(acme: Actor, curl: Run)
 
 def test_the_customer_quick_start_streams_a_reply_that_is_then_in_the_history(acme: Actor, curl: Run) -> None:
     conversation = acme.new_conversation()
-    events = [data for _, data in read_sse(curl("send_message.sh", CONVERSATION_ID=conversation).encode())]
+    told = curl("send_message.sh", CONVERSATION_ID=conversation)
+    events = [data for _, data in read_sse(told.encode())]
+    assert events, told
     assert events.pop() == "[DONE]"
     assert {event["type"] for event in events} == {"delta"}
     messages = json.loads(curl("history.sh", CONVERSATION_ID=conversation))["messages"]
