@@ -9,6 +9,7 @@ every effect of an operation belongs inside the unit.
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Callable
 from contextvars import copy_context
@@ -30,6 +31,8 @@ T = TypeVar("T")
 THREADS = 8
 #: Seconds a unit may wait for a thread while the database answers nobody: then it is refused instead of waiting on.
 WAITING_SECONDS = 5.0
+#: In how many seconds those come back who are refused for want of room: not all of them at once.
+COME_BACK = (2, 6)
 #: Seconds between two questions to a database that does not answer.
 RETRY_SECONDS = 0.5
 
@@ -64,7 +67,7 @@ def check_room() -> None:
     """
     if settings.DATABASE_QUEUE and _pool.is_full(settings.DATABASE_QUEUE, lane=_lane()):
         refused("database_queue")
-        raise unavailable()
+        raise ApiError(SERVICE_UNAVAILABLE, retry_after=random.randint(*COME_BACK))
 
 
 async def in_thread_until_answered(unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

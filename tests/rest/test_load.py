@@ -77,7 +77,8 @@ async def test_a_message_on_a_websocket(acme: Actor, inside: httpx.AsyncClient, 
     await socket.send_json_to(frame)
     error = await socket.receive_json_from(timeout=SOON)
     assert (error["event_type"], error["error_code"]) == ("error", "SERVICE_UNAVAILABLE")
-    assert (error["details"]["client_message_id"], error["details"]["retry_after"]) == ("m1", 2)
+    assert error["details"]["client_message_id"] == "m1"
+    assert error["details"]["retry_after"] in range(2, 7)
     assert refusals() == before + 1
     await crowd.leave()
     await socket.send_json_to(frame)
