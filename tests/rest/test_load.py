@@ -94,7 +94,8 @@ async def test_a_message_over_the_customer_api(acme: Actor, inside: httpx.AsyncC
     await crowd.come()
     reading = asyncio.create_task(inside.get(address))
     answer = await inside.post(address, json={"message": "hello"})
-    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) in range(2, 7)
     assert answer.json()["code"] == "SERVICE_UNAVAILABLE"
     await crowd.leave()
     # What is no message waited, and was answered.
