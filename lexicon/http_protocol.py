@@ -233,8 +233,8 @@ class HttpProtocol(Connection, HttpToolsProtocol):
     def _upgrade(self, rest: bytes) -> bytes:
         """The head asks for another protocol: the bytes that are to be parsed as HTTP instead, if any.
 
-        WebSockets are spoken here. Any other may be ignored (RFC 9110, section 7.8); the parser does not, and takes what
-        follows for that protocol, so that it is given the head once more, without the header.
+        WebSockets are spoken here. Any other may be ignored (RFC 9110, section 7.8); the parser does not, and takes
+        what follows for that protocol, so that it is given the head once more, without the header.
         """
         if self.parser.get_method() == b"CONNECT":
             self._refuse("malformed", ApiError(METHOD_NOT_ALLOWED), 405)
