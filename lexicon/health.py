@@ -14,9 +14,8 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.middleware.security import SecurityMiddleware
 
-from lexicon import VERSION, metrics
+from lexicon import VERSION, logs, metrics
 from lexicon.answers import json_response
-from lexicon.middleware import choose_request_id
 from streaming.engine import engine
 from streaming.supervision import restarts
 
@@ -51,7 +50,7 @@ async def answered_at_once(scope: Any, send: Any) -> bool:
         **response.headers,
         **_security_headers(),
         "Content-Length": str(len(response.content)),
-        "X-Request-ID": choose_request_id(given.decode("latin-1")),
+        "X-Request-ID": logs.choose_request_id(given.decode("latin-1")),
     }
     metrics.REQUESTS.labels("other", "200").inc()
     metrics.REQUEST_SECONDS.labels("other").observe(time.monotonic() - asked)

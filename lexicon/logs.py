@@ -10,12 +10,14 @@ from __future__ import annotations
 import logging
 import re
 import traceback
+import uuid
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
+_PLAIN_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 _about: ContextVar[dict[str, str] | None] = ContextVar("about", default=None)
 
 _SECRETS = re.compile(
@@ -40,6 +42,11 @@ _PLAIN_SPOKEN = {"AttributeError", "ImportError", "NameError", "RuntimeError", "
 
 
 # --- What a task is about ---
+
+
+def choose_request_id(given: str) -> str:
+    """The caller's own id where it is harmless, and a new one elsewhere."""
+    return given if _PLAIN_ID.fullmatch(given) else uuid.uuid4().hex
 
 
 def bind(**ids: object) -> None:

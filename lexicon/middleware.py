@@ -7,9 +7,7 @@ back. The API needs none of it (no session, no cookie ever authenticates it), so
 from __future__ import annotations
 
 import logging
-import re
 import traceback
-import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -34,13 +32,6 @@ from lexicon.errors import PAYLOAD_TOO_LARGE, ApiError
 
 logger = logging.getLogger(__name__)
 
-_PLAIN_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
-
-
-def choose_request_id(given: str) -> str:
-    """The caller's own id where it is harmless, and a new one elsewhere."""
-    return given if _PLAIN_ID.fullmatch(given) else uuid.uuid4().hex
-
 
 class RequestIdMiddleware:
     """Gives every request an id, the caller's own where it is harmless, and every answer the same."""
@@ -54,7 +45,7 @@ class RequestIdMiddleware:
 
     async def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """The answer, with `X-Request-ID`."""
-        current = choose_request_id(request.headers.get("X-Request-ID", ""))
+        current = logs.choose_request_id(request.headers.get("X-Request-ID", ""))
         # Django runs each request in a task of its own; what the answer still does after this is the request's, too.
         logs.bind(request_id=current)
         response = await self.get_response(request)
