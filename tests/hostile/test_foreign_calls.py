@@ -41,7 +41,7 @@ REASONS: dict[Name, str] = {
     "agents.recall:_template": "reads our own phrases, at import",
     "lexicon.access:_readable": "reads the patterns of our own routes",
     "lexicon.http_protocol:HttpProtocol.parse": "one class of characters, at the beginning of a piece of 4 KiB",
-    "lexicon.middleware:RequestIdMiddleware.__call__": "one class of characters, 128 at most",
+    "lexicon.logs:choose_request_id": "one class of characters, 128 at most",
     "tenants.middleware:_open": "one class of characters between two texts, of a path that the wire bounds",
     "tenants.middleware:_is_known": "one class of characters, 32 at most",
     "agents.page_text:_read_html": "runs in a process of its own, which has its time and memory",
