@@ -48,7 +48,7 @@ async def answered_at_once(scope: Any, send: Any) -> bool:
     given = asked_with.get(b"x-request-id", b"")
     headers = {
         **response.headers,
-        **_security_headers(),
+        **_security_headers(asked_with.get(b"x-forwarded-proto") == b"https"),
         "Content-Length": str(len(response.content)),
         "X-Request-ID": logs.choose_request_id(given.decode("latin-1")),
     }
@@ -84,9 +84,10 @@ _PROBES = {"/healthz": _alive, "/readyz": _ready}
 
 
 @cache
-def _security_headers() -> dict[str, str]:
-    """What Django adds to every answer, but for that which is said over TLS only: no browser keeps a probe's."""
-    bare = HttpResponse()
+def _security_headers(proxy_says_https: bool) -> dict[str, str]:
+    """What Django adds to every answer; it decides whether what a proxy says counts."""
+    request, bare = HttpRequest(), HttpResponse()
+    if proxy_says_https:
+        request.META["HTTP_X_FORWARDED_PROTO"] = "https"
     del bare["Content-Type"]
-    added = SecurityMiddleware(lambda request: bare).process_response(HttpRequest(), bare)
-    return dict(added.items())
+    return dict(SecurityMiddleware(lambda request: bare).process_response(request, bare).items())
