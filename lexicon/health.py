@@ -7,6 +7,7 @@ times before it answers, and under load each turn takes long.
 
 from __future__ import annotations
 
+import logging
 import time
 from functools import cache
 from typing import Any
@@ -18,6 +19,8 @@ from lexicon import VERSION, logs, metrics
 from lexicon.answers import json_response
 from streaming.engine import engine
 from streaming.supervision import restarts
+
+logger = logging.getLogger(__name__)
 
 
 async def alive(request: HttpRequest) -> HttpResponse:
@@ -54,6 +57,7 @@ async def answered_at_once(scope: Any, send: Any) -> bool:
     }
     metrics.REQUESTS.labels("other", "200").inc()
     metrics.REQUEST_SECONDS.labels("other").observe(time.monotonic() - asked)
+    logger.debug("answered", extra=logs.fields(method=scope["method"], route=scope["path"], status=200))
     await send(
         {
             "type": "http.response.start",
