@@ -344,7 +344,7 @@ LOGGING = {
         "django.request": {"level": "ERROR", "filters": ["unforeseen_only"]},
         "django.security": {"level": "CRITICAL"},
         "django.db.backends": {"level": "WARNING"},
-        # It logs a trace a second while Redis is away; streaming/wakes.py says so once.
+        # It logs a trace a second while Redis is away; streaming/hints.py says so once.
         "channels_redis.pubsub": {"level": "CRITICAL"},
     },
 }

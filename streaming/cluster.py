@@ -19,12 +19,12 @@ from chats.following import read_positions
 from lexicon.database import in_thread
 from lexicon.errors import ApiError
 from lexicon.redis import CALL_SECONDS, new_async_client
-from streaming.echoes import Echoes
+from streaming.hints import Hint, HintBus
 from streaming.hub import Hub
-from streaming.live import LiveText
-from streaming.mirror import Mirror
+from streaming.remote_texts import RemoteTexts
+from streaming.reply_text import ReplyText
 from streaming.supervision import supervise
-from streaming.wakes import News, Wakes
+from streaming.text_publisher import LiveTextPublisher
 
 logger = logging.getLogger(__name__)
 
@@ -47,20 +47,20 @@ class Cluster:
         #: Told that the owner of a chat's running reply was asked for something.
         self._asked = asked
         self._redis = new_async_client()
-        self._wakes = Wakes(process_id, wanted=self._wanted, heard=self._heard, joined=self._catch_up)
-        self._mirror = Mirror(self._redis, process_id, may_speak=may_speak, listens=self._wakes.hears)
-        self._echoes = Echoes(self._redis, said=hub.said)
+        self._hints = HintBus(process_id, wanted=self._wanted, heard=self._heard, joined=self._catch_up)
+        self._publisher = LiveTextPublisher(self._redis, process_id, may_speak=may_speak, listens=self._hints.hears)
+        self._remote_texts = RemoteTexts(self._redis, said=hub.said)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Take part from now on."""
-        self._hub.connect(self._echoes, self._wakes.review)
+        self._hub.connect(self._remote_texts, self._hints.review)
         for name, work in {
-            "hints_receive": self._wakes.listen,
-            "hints_subscribe": self._wakes.follow,
-            "hints_send": self._wakes.publish,
-            "live_text_write": self._mirror.run,
-            "live_text_read": self._echoes.run,
+            "hints_receive": self._hints.listen,
+            "hints_subscribe": self._hints.follow,
+            "hints_send": self._hints.publish,
+            "live_text_write": self._publisher.run,
+            "live_text_read": self._remote_texts.run,
             "poll": self._look,
         }.items():
             self._tasks.append(asyncio.create_task(supervise(name, work), name=name))
@@ -73,32 +73,32 @@ class Cluster:
         await asyncio.wait(self._tasks, timeout=CALL_SECONDS)
         try:
             async with asyncio.timeout(CALL_SECONDS):
-                await self._wakes.close()
+                await self._hints.close()
                 await self._redis.aclose()
         except Exception as exception:
             logger.info("the connections to Redis were not closed in good order: %s", type(exception).__name__)
 
     def changed(self, chat_id: uuid.UUID, *, owner_asked: bool) -> None:
         """Something in the chat was committed here."""
-        self._wakes.tell(chat_id, News.ASKED if owner_asked else News.CHANGED)
+        self._hints.tell(chat_id, Hint.ASKED if owner_asked else Hint.CHANGED)
 
-    def said(self, live: LiveText) -> None:
+    def said(self, live: ReplyText) -> None:
         """A reply that is written here has more pieces, or ended."""
-        self._mirror.said(live)
+        self._publisher.said(live)
 
     def review(self) -> None:
         """What runs here changed."""
-        self._wakes.review()
+        self._hints.review()
 
     def _wanted(self) -> set[uuid.UUID]:
         return self._hub.watched | self._running()
 
-    def _heard(self, chat_id: uuid.UUID, news: News) -> None:
-        if news is News.SAID:
-            self._echoes.heard(chat_id)
+    def _heard(self, chat_id: uuid.UUID, hint: Hint) -> None:
+        if hint is Hint.SAID:
+            self._remote_texts.heard(chat_id)
             return
         self._hub.notify(chat_id)
-        if news is News.ASKED:
+        if hint is Hint.ASKED:
             self._asked(chat_id)
 
     async def _look(self) -> None:
@@ -106,7 +106,7 @@ class Cluster:
             await asyncio.sleep(settings.SWEEP_SECONDS)
             try:
                 await self._compare(self._hub.watched)
-                await self._echoes.look()
+                await self._remote_texts.look()
             except ApiError:
                 continue  # The database is away; the heartbeat says so in the log.
             except Exception:

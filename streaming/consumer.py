@@ -20,11 +20,11 @@ from lexicon.answers import error_of
 from lexicon.database import check_room, in_thread
 from lexicon.errors import AUTH_ERROR, INTERNAL_ERROR, NOT_FOUND, RATE_LIMIT_EXCEEDED, ApiError, unavailable
 from streaming import wire
-from streaming.attendance import tell_opened, tell_refused
 from streaming.engine import Engine, engine
 from streaming.follower import Follower
 from streaming.frames import FrameError, Ping, Rate, Stop, find_client_message_id, read_frame
 from streaming.handshake import read_parameters, refuse_stranger
+from streaming.socket_log import log_opened, log_refused
 from tenants import strangers
 from tenants.authentication import NoValidKey, open_live_key
 from tenants.known import live_keys
@@ -95,11 +95,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
             problem = error_of(exception)
             if isinstance(exception, NoValidKey):
                 problem = await refuse_stranger(self.scope) or problem
-            tell_refused(self.scope, problem)
+            log_refused(self.scope, problem)
             self._follower.refuse(problem)
             return
         self._opened = opened
-        self._tell_closed = tell_opened(opened)
+        self._log_closed = log_opened(opened)
         self._follower.key_id = opened.key.id
         self._rate = FrameRate(opened.key.tenant.ws_messages_per_second)
         greeting = [wire.connection_established(user_id=opened.user.external_id, chat=opened.chat)]
@@ -236,7 +236,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             return
         opened = self._opened
         if opened is not None:
-            self._tell_closed()
+            self._log_closed()
         self._engine.hub.leave(opened.chat.id if opened else None, self._follower)
         if self._has_row:
             self._engine.spawn(self._forget(self._follower.connection_id), "closing of a connection")
@@ -257,7 +257,7 @@ class UnknownSocket(AsyncWebsocketConsumer):
         problem = ApiError(NOT_FOUND)
         if not await self._shows_key():
             problem = await refuse_stranger(self.scope) or problem
-        tell_refused(self.scope, problem)
+        log_refused(self.scope, problem)
         await self.send(wire.error(problem))
         await self.close(problem.kind.close or 4404, problem.kind.code)
 

@@ -1,6 +1,6 @@
 """What runs in a server process besides its requests, and how does it start and stop?
 
-The engine owns the heartbeat, the replies this process writes, the look-out for replies nobody writes
+The engine owns the heartbeat, the replies this process writes, the reconciler that finds replies nobody writes
 and, with Redis, its part in the cluster. It starts with the server, never in a command.
 """
 
@@ -28,9 +28,9 @@ from lexicon.errors import ApiError
 from streaming.cluster import Cluster
 from streaming.heartbeat import Heartbeat, Lease
 from streaming.hub import Hub
-from streaming.live import LiveText
-from streaming.lookout import LookOut
-from streaming.runner import Runner
+from streaming.reconciler import Reconciler
+from streaming.reply_runner import ReplyRunner
+from streaming.reply_text import ReplyText
 from streaming.supervision import supervise
 from webhooks import courier
 
@@ -53,13 +53,13 @@ class Engine:
         self.loop = asyncio.get_running_loop()
         self._lease = Lease(self.loop)
         self._heartbeat = Heartbeat(self.process_id, self._lease)
-        self._runners: dict[uuid.UUID, Runner] = {}
+        self._runners: dict[uuid.UUID, ReplyRunner] = {}
         self._running: dict[uuid.UUID, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._drained_at = 0.0
         #: Nothing is written here any more: what comes too late is left to the lease.
         self._is_over = False
-        self._look_out = LookOut(
+        self._reconciler = Reconciler(
             self.process_id,
             lease=self._lease,
             hub=self.hub,
@@ -81,10 +81,10 @@ class Engine:
     # --- Life ---
 
     def start(self) -> None:
-        """Beat, listen, and look out."""
+        """Beat, listen, and reconcile."""
         self._heartbeat.start()
         wake.listen(self._changed)
-        self._keep("reconcile", self._look_out.keep_looking)
+        self._keep("reconcile", self._reconciler.run)
         self._keep("webhooks", courier.run)
         if embeddings.is_on():
             self._keep("embeddings", librarian.run)
@@ -200,7 +200,7 @@ class Engine:
         if reply.id in self._runners or self._is_over:
             return
         live = self.hub.open_live(reply.id, reply.chat_id, reply.epoch)
-        runner = Runner(
+        runner = ReplyRunner(
             reply=reply,
             process_id=self.process_id,
             lease=self._lease,
@@ -228,7 +228,7 @@ class Engine:
         with contextlib.suppress(RuntimeError):
             self.loop.call_soon_threadsafe(call, *args)
 
-    async def _run(self, runner: Runner) -> None:
+    async def _run(self, runner: ReplyRunner) -> None:
         reply = runner.reply
         next_reply = None
         try:
@@ -258,7 +258,7 @@ class Engine:
         except ApiError:
             logger.warning("reply %s could not be handed over; its lease will tell", reply.id)
 
-    def _said(self, live: LiveText) -> None:
+    def _said(self, live: ReplyText) -> None:
         self.hub.said(live)
         if self._cluster is not None:
             self._cluster.said(live)
@@ -279,12 +279,12 @@ class Engine:
     def _asked(self, chat_id: uuid.UUID) -> None:
         """The owner of the chat's running reply was asked for something."""
         if any(runner.reply.chat_id == chat_id for runner in self._runners.values()):
-            self.spawn(self._mind_own(), "requests")
+            self.spawn(self._reconcile_owned(), "requests")
 
-    async def _mind_own(self) -> None:
-        # Where the database is away, the look-out asks again.
+    async def _reconcile_owned(self) -> None:
+        # Where the database is away, the reconciler asks again.
         with contextlib.suppress(ApiError):
-            await self._look_out.mind_own()
+            await self._reconciler.reconcile_owned()
 
 
 _engine: Engine | None = None

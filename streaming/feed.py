@@ -23,8 +23,8 @@ from lexicon.database import in_thread_until_answered
 from lexicon.errors import CHAT_DELETED, INTERNAL_ERROR, ApiError
 from streaming import wire
 from streaming.follower import Follower, Token
-from streaming.live import LiveText
 from streaming.replay import replay
+from streaming.reply_text import ReplyText
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class Stream:
     """The reply the followers see being written."""
 
     running: Running
-    live: LiveText | None = None
+    live: ReplyText | None = None
     #: The pieces that were sent, and how many characters they have.
     sent: list[str] = field(default_factory=list)
     offset: int = 0
@@ -55,7 +55,7 @@ class Joining:
 class ChatFeed:
     """The events of one chat, for the sockets this process holds on it."""
 
-    def __init__(self, chat_id: uuid.UUID, find_live: Callable[..., LiveText | None]) -> None:
+    def __init__(self, chat_id: uuid.UUID, find_live: Callable[..., ReplyText | None]) -> None:
         self.chat_id = chat_id
         self._find_live = find_live
         self._followers: set[Follower] = set()

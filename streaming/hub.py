@@ -13,10 +13,10 @@ from chats.models import Message
 from lexicon.errors import AUTH_ERROR, ApiError
 from streaming.feed import ChatFeed
 from streaming.follower import Follower
-from streaming.live import LiveText
+from streaming.reply_text import ReplyText
 
 if TYPE_CHECKING:
-    from streaming.echoes import Echoes
+    from streaming.remote_texts import RemoteTexts
 
 
 class Watch:
@@ -89,50 +89,50 @@ class Hub:
         self._process_id = process_id
         self._feeds: dict[uuid.UUID, ChatFeed] = {}
         self._watches: dict[uuid.UUID, set[Watch]] = {}
-        self._live: dict[uuid.UUID, LiveText] = {}
+        self._live: dict[uuid.UUID, ReplyText] = {}
         self._followers: dict[uuid.UUID, Follower] = {}
         #: The texts that other processes write; None in one process.
-        self._echoes: Echoes | None = None
+        self._remote_texts: RemoteTexts | None = None
         self._watched_changed: Callable[[], None] = lambda: None
         self._is_draining = False
 
-    def connect(self, echoes: Echoes, watched_changed: Callable[[], None]) -> None:
+    def connect(self, remote_texts: RemoteTexts, watched_changed: Callable[[], None]) -> None:
         """From now on there are other processes; they are told when `watched` changes."""
-        self._echoes = echoes
+        self._remote_texts = remote_texts
         self._watched_changed = watched_changed
 
     # --- Live text ---
 
-    def open_live(self, reply_id: uuid.UUID, chat_id: uuid.UUID, epoch: int) -> LiveText:
+    def open_live(self, reply_id: uuid.UUID, chat_id: uuid.UUID, epoch: int) -> ReplyText:
         """The text of a try that begins here."""
-        live = self._live[reply_id] = LiveText(reply_id, chat_id, epoch)
+        live = self._live[reply_id] = ReplyText(reply_id, chat_id, epoch)
         self.said(live)
         return live
 
     def find_live(
         self, *, chat_id: uuid.UUID, reply_id: uuid.UUID, epoch: int, owner_id: uuid.UUID | None
-    ) -> LiveText | None:
+    ) -> ReplyText | None:
         """The text of that try as its owner writes it, here or elsewhere; None where it can not be heard."""
         live = self._live.get(reply_id)
         if live is not None and live.epoch == epoch:
             return live
-        if self._echoes is None or owner_id in (None, self._process_id):
+        if self._remote_texts is None or owner_id in (None, self._process_id):
             return None
-        return self._echoes.open(reply_id, chat_id, epoch)
+        return self._remote_texts.open(reply_id, chat_id, epoch)
 
-    async def hear_out(self, live: LiveText) -> None:
+    async def read_to_end(self, live: ReplyText) -> None:
         """Read what is left of a text whose reply has ended."""
-        if live.is_echo and self._echoes is not None:
-            await self._echoes.hear_out(live)
+        if live.is_remote and self._remote_texts is not None:
+            await self._remote_texts.read_to_end(live)
 
-    def said(self, live: LiveText) -> None:
+    def said(self, live: ReplyText) -> None:
         """Pieces were added, or none will be: those who follow the chat look."""
         if feed := self._feeds.get(live.chat_id):
             feed.say()
         for watch in self._watches.get(live.chat_id, ()):
             watch.wake()
 
-    def forget_live(self, live: LiveText) -> None:
+    def forget_live(self, live: ReplyText) -> None:
         """The try is over; who still reads it holds it."""
         if self._live.get(live.reply_id) is live:
             del self._live[live.reply_id]

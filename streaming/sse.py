@@ -25,7 +25,7 @@ from lexicon.errors import IDEMPOTENCY_CONFLICT, UNSUPPORTED_MEDIA_TYPE, ApiErro
 from lexicon.payload import read_object
 from streaming import wire
 from streaming.engine import Engine, engine
-from streaming.reading import Finished, read_aloud
+from streaming.reply_following import Finished, follow_reply
 from tenants.middleware import caller
 from tenants.models import ApiKey
 
@@ -155,7 +155,7 @@ async def _events(
         yield wire.sse_event(0, {"type": "restart"})
     if reply is not None:
         try:
-            async with aclosing(read_aloud(own.hub, reply, first=after)) as reading:
+            async with aclosing(follow_reply(own.hub, reply, first=after)) as reading:
                 async for item in reading:
                     if isinstance(item, str):
                         yield wire.sse_delta(number, item)

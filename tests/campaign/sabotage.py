@@ -204,23 +204,23 @@ POISON: dict[str, Callable[[], None]] = {"freeze": _freeze, "hang": _hang, "die"
 
 def poison() -> None:
     """Some replies silence the process that writes them."""
-    from streaming import runner
-    from streaming.speech import Speech
+    from streaming import reply_runner
+    from streaming.reply_collector import ReplyCollector
 
-    prepare, say = runner.prepare_begun, Speech._say
+    prepare, say = reply_runner.prepare_begun, ReplyCollector._say
 
     def prepare_poison(reply: Any) -> Any:
         if act := POISON.get(read_poison(reply.question.content)):
             act()
         return prepare(reply)
 
-    def say_poison(self: Any, text: str, pump: Any) -> bool:
+    def say_poison(self: Any, text: str, coalescer: Any) -> bool:
         if act := POISON.get(text.strip().lower() if text.isupper() else ""):
             act()
-        return say(self, text, pump)
+        return say(self, text, coalescer)
 
-    runner.prepare_begun = prepare_poison
-    Speech._say = say_poison  # type: ignore[method-assign]
+    reply_runner.prepare_begun = prepare_poison
+    ReplyCollector._say = say_poison  # type: ignore[method-assign]
 
 
 def read_poison(question: str) -> str:

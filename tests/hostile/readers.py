@@ -54,7 +54,7 @@ from lexicon import access, logs, outbound, payload
 from lexicon.errors import ApiError
 from lexicon_client.sse import SseParser
 from lexicon_client.text import Text
-from streaming.live import cut
+from streaming.reply_text import cut
 from tenants import keys
 from tenants.admin_forms import LinesField, SynonymsField
 from tests.hostile.shapes import INSTRUCTIONS
@@ -371,7 +371,7 @@ READERS = [
     Reader("agents.toolbox:read_call", _call, REPLY),
     Reader("agents.prompts:system_text", _prompt, REPLY),
     Reader("agents.retries:read_retry_after", retries.read_retry_after, LINE),
-    Reader("streaming.live:cut", lambda text: list(cut(text)), 4 * REPLY),
+    Reader("streaming.reply_text:cut", lambda text: list(cut(text)), 4 * REPLY),
     # Articles, and files with articles.
     Reader("agents.shelves:Shelf.put", lambda text: Shelf("en").put(1, text[:200], text), ARTICLE),
     Reader("agents.excerpts:excerpt", _excerpt, MESSAGE),

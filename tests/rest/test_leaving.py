@@ -52,10 +52,10 @@ async def test_a_reply_is_written_though_its_client_left_while_the_question_was_
         return posted
 
     async def look_in_vain() -> None:
-        """The look-out would find the reply a second later."""
+        """The reconciler would find the reply a second later."""
 
     monkeypatch.setattr(sse, "post_message", post_slowly)
-    monkeypatch.setattr(engine()._look_out, "mind_own", look_in_vain)
+    monkeypatch.setattr(engine()._reconciler, "reconcile_owned", look_in_vain)
     client = asking(acme, await in_thread(acme.new_conversation))
     await client.send_input({"type": "http.request", "body": b'{"message": "hello"}'})
     assert await asyncio.to_thread(stored.wait, SOON)

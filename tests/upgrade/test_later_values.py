@@ -16,7 +16,7 @@ from agents.models import Article
 from chats import tokens
 from chats.models import Chat, Message, Reply
 from lexicon.database import in_thread
-from streaming.reading import _finish
+from streaming.reply_following import _finish
 from tenants.authentication import NoValidKey
 from tenants.models import ApiKey, CreditEntry, Tenant
 from tests.admin.conftest import new_chat, olga  # noqa: F401 (fixtures)

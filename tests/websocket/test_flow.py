@@ -19,11 +19,11 @@ from agents.contract import PACE
 from chats.following import Position, Standing
 from chats.models import Message
 from lexicon.errors import CHAT_DELETED, ApiError
+from streaming.coalescer import Coalescer
 from streaming.feed import ChatFeed
 from streaming.follower import MOST_FRAMES, MOST_WAITING, Follower, Token
 from streaming.hub import Hub
-from streaming.live import PIECE_BYTES, LiveText, cut
-from streaming.pump import Pump
+from streaming.reply_text import PIECE_BYTES, ReplyText, split_pieces
 from tenants.models import EndUser
 
 SOON = 15.0
@@ -41,26 +41,26 @@ def test_pieces_are_small_enough_whole_characters_and_together_the_text() -> Non
     for _ in range(300):
         alphabet = rng.choice(ALPHABETS)
         text = "".join(rng.choices(alphabet, k=rng.choice((0, 1, 665, 666, 667, 1999, 4000, rng.randrange(20_000)))))
-        pieces = list(cut(text))
+        pieces = list(split_pieces(text))
         assert "".join(pieces) == text
         assert all(pieces)
         assert max([len(orjson.dumps(piece)) for piece in pieces], default=0) <= PIECE_BYTES
 
 
 def test_a_short_text_is_one_piece_and_no_text_is_none() -> None:
-    assert list(cut("hello")) == ["hello"]
-    assert list(cut("")) == []
+    assert list(split_pieces("hello")) == ["hello"]
+    assert list(split_pieces("")) == []
 
 
 # --- Live text ---
 
 
 @pytest.fixture
-def live() -> LiveText:
-    return LiveText(uuid.uuid4(), uuid.uuid4(), 1)
+def live() -> ReplyText:
+    return ReplyText(uuid.uuid4(), uuid.uuid4(), 1)
 
 
-def test_an_echo_takes_pieces_in_order_and_each_once(live: LiveText) -> None:
+def test_an_echo_takes_pieces_in_order_and_each_once(live: ReplyText) -> None:
     assert live.extend(0, ["a", "b"])
     assert not live.extend(0, ["a", "b"])
     assert not live.extend(3, ["d"])
@@ -68,7 +68,7 @@ def test_an_echo_takes_pieces_in_order_and_each_once(live: LiveText) -> None:
     assert live.text == "abc"
 
 
-async def test_a_reader_is_woken_by_more_of_the_text_and_not_told_of_a_change(live: LiveText) -> None:
+async def test_a_reader_is_woken_by_more_of_the_text_and_not_told_of_a_change(live: ReplyText) -> None:
     hub = Hub(uuid.uuid4())
     with hub.watch(live.chat_id) as watch:
         watch.stale = False
@@ -78,7 +78,7 @@ async def test_a_reader_is_woken_by_more_of_the_text_and_not_told_of_a_change(li
         assert not watch.stale
 
 
-async def test_a_reader_is_told_of_a_change(live: LiveText) -> None:
+async def test_a_reader_is_told_of_a_change(live: ReplyText) -> None:
     hub = Hub(uuid.uuid4())
     with hub.watch(live.chat_id) as watch:
         watch.stale = False
@@ -87,7 +87,7 @@ async def test_a_reader_is_told_of_a_change(live: LiveText) -> None:
         assert watch.stale
 
 
-async def test_what_happened_before_a_reader_looked_wakes_it_no_more(live: LiveText) -> None:
+async def test_what_happened_before_a_reader_looked_wakes_it_no_more(live: ReplyText) -> None:
     hub = Hub(uuid.uuid4())
     with hub.watch(live.chat_id) as watch:
         hub.notify(live.chat_id)
@@ -95,14 +95,14 @@ async def test_what_happened_before_a_reader_looked_wakes_it_no_more(live: LiveT
         assert not await watch.wait(0)
 
 
-def test_a_chat_that_nobody_reads_is_not_watched(live: LiveText) -> None:
+def test_a_chat_that_nobody_reads_is_not_watched(live: ReplyText) -> None:
     hub = Hub(uuid.uuid4())
     with hub.watch(live.chat_id):
         assert hub.watched == {live.chat_id}
     assert hub.watched == set()
 
 
-def test_a_reader_is_told_only_of_positions_it_does_not_know(live: LiveText) -> None:
+def test_a_reader_is_told_only_of_positions_it_does_not_know(live: ReplyText) -> None:
     hub = Hub(uuid.uuid4())
     with hub.watch(live.chat_id) as watch:
         for position in (Position(1, "active", None, None), Position(2, "active", None, None)):
@@ -114,7 +114,7 @@ def test_a_reader_is_told_only_of_positions_it_does_not_know(live: LiveText) -> 
             assert not watch.stale
 
 
-# --- The pump ---
+# --- The coalescer ---
 
 
 class Pushed:
@@ -129,33 +129,33 @@ class Pushed:
         self.more.set()
 
 
-async def finish(pumping: asyncio.Task[None]) -> None:
+async def finish(coalescing: asyncio.Task[None]) -> None:
     async with asyncio.timeout(SOON):
-        await pumping
+        await coalescing
 
 
 async def test_the_first_words_go_at_once_and_the_next_go_together() -> None:
     pushed = Pushed()
-    pump = Pump(pushed)
-    pumping = asyncio.create_task(pump.run())
-    pump.add("first")
+    coalescer = Coalescer(pushed)
+    coalescing = asyncio.create_task(coalescer.run())
+    coalescer.add("first")
     async with asyncio.timeout(SOON):
         await pushed.more.wait()
     assert pushed.pieces == ["first"]
     for word in (" and", " then", " more"):
-        pump.add(word)
-    pump.complete()
-    await finish(pumping)
+        coalescer.add(word)
+    coalescer.complete()
+    await finish(coalescing)
     assert pushed.pieces == ["first", " and then more"]
 
 
 async def test_a_long_delta_is_cut() -> None:
     pushed = Pushed()
-    pump = Pump(pushed)
+    coalescer = Coalescer(pushed)
     text = "漢" * 5000
-    pump.add(text)
-    pump.complete()
-    await finish(asyncio.create_task(pump.run()))
+    coalescer.add(text)
+    coalescer.complete()
+    await finish(asyncio.create_task(coalescer.run()))
     assert len(pushed.pieces) > 3
     assert "".join(pushed.pieces) == text
 
@@ -167,16 +167,16 @@ async def test_what_may_not_be_pushed_is_kept_until_it_may() -> None:
         asked.set()
         await may.wait()
 
-    pump = Pump(pushed, may_push=may.is_set, regain=regain)
-    pumping = asyncio.create_task(pump.run())
-    pump.add("a")
+    coalescer = Coalescer(pushed, may_push=may.is_set, regain=regain)
+    coalescing = asyncio.create_task(coalescer.run())
+    coalescer.add("a")
     async with asyncio.timeout(SOON):
         await asked.wait()
-    pump.add("b")
-    pump.complete()
+    coalescer.add("b")
+    coalescer.complete()
     assert pushed.pieces == []
     may.set()
-    await finish(pumping)
+    await finish(coalescing)
     assert pushed.pieces == ["ab"]
 
 
@@ -185,10 +185,10 @@ async def test_what_can_not_be_regained_is_never_pushed() -> None:
         raise LookupError
 
     pushed = Pushed()
-    pump = Pump(pushed, may_push=lambda: False, regain=regain)
-    pump.add("a")
+    coalescer = Coalescer(pushed, may_push=lambda: False, regain=regain)
+    coalescer.add("a")
     with pytest.raises(LookupError):
-        await pump.run()
+        await coalescer.run()
     assert pushed.pieces == []
 
 
@@ -198,11 +198,11 @@ async def test_a_text_that_is_complete_waits_for_nothing_where_nothing_is_left()
 
     may = [True]
     pushed = Pushed()
-    pump = Pump(pushed, may_push=lambda: may[0], regain=regain)
-    pump.add("a")
+    coalescer = Coalescer(pushed, may_push=lambda: may[0], regain=regain)
+    coalescer.add("a")
     may[0] = False
-    pump.complete()
-    await finish(asyncio.create_task(pump.run()))
+    coalescer.complete()
+    await finish(asyncio.create_task(coalescer.run()))
     assert pushed.pieces == ["a"]
 
 
@@ -214,26 +214,26 @@ async def test_what_can_not_be_pushed_by_the_timer_ends_the_pump_and_all_that_fo
         if len(pieces) == 2:
             raise LookupError(piece)
 
-    pump = Pump(push)
-    pump.add("a")
-    pump.add("b")
+    coalescer = Coalescer(push)
+    coalescer.add("a")
+    coalescer.add("b")
     with pytest.raises(LookupError):
         async with asyncio.timeout(SOON):
-            await pump.run()
-    pump.add("c")
-    pump.complete()
+            await coalescer.run()
+    coalescer.add("c")
+    coalescer.complete()
     assert pieces == ["a", "b"]
 
 
 async def test_a_pump_that_is_cancelled_pushes_no_more() -> None:
     pushed = Pushed()
-    pump = Pump(pushed)
-    pumping = asyncio.create_task(pump.run())
-    pump.add("a")
-    pump.add("b")
+    coalescer = Coalescer(pushed)
+    coalescing = asyncio.create_task(coalescer.run())
+    coalescer.add("a")
+    coalescer.add("b")
     await asyncio.sleep(0)
-    pumping.cancel()
-    await asyncio.wait([pumping])
+    coalescing.cancel()
+    await asyncio.wait([coalescing])
     # Twice as long as what waits would have waited.
     await asyncio.sleep(2 * PACE)
     assert pushed.pieces == ["a"]
@@ -241,10 +241,10 @@ async def test_a_pump_that_is_cancelled_pushes_no_more() -> None:
 
 async def test_what_waits_is_pushed_although_nothing_follows() -> None:
     pushed = Pushed()
-    pump = Pump(pushed)
-    pump.add("first")
+    coalescer = Coalescer(pushed)
+    coalescer.add("first")
     pushed.more.clear()
-    pump.add(" second")
+    coalescer.add(" second")
     async with asyncio.timeout(SOON):
         await pushed.more.wait()
     assert pushed.pieces == ["first", " second"]
@@ -252,9 +252,9 @@ async def test_what_waits_is_pushed_although_nothing_follows() -> None:
 
 async def test_a_reply_that_says_nothing_pushes_nothing() -> None:
     pushed = Pushed()
-    pump = Pump(pushed)
-    pump.complete()
-    await finish(asyncio.create_task(pump.run()))
+    coalescer = Coalescer(pushed)
+    coalescer.complete()
+    await finish(asyncio.create_task(coalescer.run()))
     assert pushed.pieces == []
 
 
@@ -262,10 +262,10 @@ async def test_what_push_raises_ends_the_pump() -> None:
     def push(piece: str) -> None:
         raise LookupError(piece)
 
-    pump = Pump(push)
-    pump.add("a")
+    coalescer = Coalescer(push)
+    coalescer.add("a")
     with pytest.raises(LookupError):
-        await pump.run()
+        await coalescer.run()
 
 
 # --- One socket ---

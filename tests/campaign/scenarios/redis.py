@@ -12,8 +12,8 @@ from functools import partial
 import httpx
 from channels_redis.pubsub import RedisPubSubChannelLayer
 
-from streaming.wakes import News, group
-from streaming.wakes import message as wake_up
+from streaming.hints import Hint, group
+from streaming.hints import message as wake_up
 from tests.campaign.callers import HTTP, Pulse
 from tests.campaign.clients import Talker
 from tests.campaign.cluster import LEASE, Cluster
@@ -163,7 +163,7 @@ async def of_a_later_version(stage: Stage) -> None:
     before = await _far_lags(stage, pairs)
     layer = RedisPubSubChannelLayer(hosts=[stage.cluster.redis.url], prefix="lexicon")
     for chat in map(uuid.UUID, chats):
-        await layer.group_send(group(chat), wake_up(uuid.uuid4(), chat, News.CHANGED) | {"news": "a later word"})
+        await layer.group_send(group(chat), wake_up(uuid.uuid4(), chat, Hint.CHANGED) | {"news": "a later word"})
     await layer.flush()
     after = await _far_lags(stage, pairs)
     usual, unchanged = statistics.median(before), statistics.median(after)

@@ -9,9 +9,9 @@ import pytest
 
 from chats.ending import Ended, Outcome
 from chats.models import Reply
-from streaming import runner
-from streaming.live import LiveText
-from streaming.runner import Runner
+from streaming import reply_runner
+from streaming.reply_runner import ReplyRunner
+from streaming.reply_text import ReplyText
 
 
 class Leased:
@@ -34,7 +34,7 @@ def ends(monkeypatch: pytest.MonkeyPatch) -> list[Outcome]:
             raise ValueError("A string literal cannot contain NUL (0x00) characters.")
         return Ended(stands=True, status="active")
 
-    monkeypatch.setattr(runner, "end_reply", end_reply)
+    monkeypatch.setattr(reply_runner, "end_reply", end_reply)
     return tried
 
 
@@ -42,8 +42,8 @@ async def test_a_reply_that_can_not_be_stored_ends_as_failed_with_nothing_said(
     ends: list[Outcome], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     reply = Reply(tenant_id=uuid.uuid4(), chat_id=uuid.uuid4(), state=Reply.State.RUNNING)
-    live = LiveText(reply.id, reply.chat_id, 1)
-    owner = Runner(
+    live = ReplyText(reply.id, reply.chat_id, 1)
+    owner = ReplyRunner(
         reply=reply,
         process_id=uuid.uuid4(),
         lease=Leased(),  # type: ignore[arg-type]

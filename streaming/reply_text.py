@@ -20,7 +20,7 @@ PIECE_BYTES = 4000
 _ALWAYS_FIT = PIECE_BYTES // 6
 
 
-def cut(text: str) -> Iterator[str]:
+def split_pieces(text: str) -> Iterator[str]:
     """`text` as pieces of at most PIECE_BYTES bytes of JSON each, never inside a character."""
     begin = 0
     while len(text) - begin > _ALWAYS_FIT:
@@ -33,19 +33,19 @@ def cut(text: str) -> Iterator[str]:
         yield text[begin:]
 
 
-class LiveText:
+class ReplyText:
     """The pieces of one try of one reply."""
 
-    def __init__(self, reply_id: uuid.UUID, chat_id: uuid.UUID, epoch: int, *, is_echo: bool = False) -> None:
+    def __init__(self, reply_id: uuid.UUID, chat_id: uuid.UUID, epoch: int, *, is_remote: bool = False) -> None:
         self.reply_id = reply_id
         self.chat_id = chat_id
         self.epoch = epoch
         #: Whether another process writes it, and this one reads it from its copy.
-        self.is_echo = is_echo
+        self.is_remote = is_remote
         self.pieces: list[str] = []
         #: How many of the pieces other processes can read.
-        self.mirrored = 0
-        #: Nothing is added any more. Nobody tells an echo so: the database knows.
+        self.published = 0
+        #: Nothing is added any more. Nobody tells the reader of a remote text so: the database knows.
         self.closed = False
         #: What became of the reply, once it is stored; None while it runs, and where this try was lost.
         self.outcome: Outcome | None = None

@@ -12,10 +12,10 @@ import pytest
 from channels.layers import get_channel_layer
 
 from lexicon.redis import new_async_client
-from streaming.echoes import Echoes
-from streaming.live import LiveText
-from streaming.mirror import Mirror, key
-from streaming.wakes import News, Wakes, group, message
+from streaming.hints import Hint, HintBus, group, message
+from streaming.remote_texts import RemoteTexts
+from streaming.reply_text import ReplyText
+from streaming.text_publisher import LiveTextPublisher, key
 from tests.client import SOON
 from tests.cluster.conftest import OwnRedis
 
@@ -23,7 +23,7 @@ from tests.cluster.conftest import OwnRedis
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <StreamWriter:ResourceWarning")
 
 CHAT = uuid.uuid4()
-Heard = asyncio.Queue[tuple[uuid.UUID, News]]
+Heard = asyncio.Queue[tuple[uuid.UUID, Hint]]
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def shared(settings: Any, own_redis: OwnRedis) -> None:
 
 
 @asynccontextmanager
-async def listening(wanted: set[uuid.UUID]) -> AsyncIterator[tuple[Wakes, Heard]]:
+async def listening(wanted: set[uuid.UUID]) -> AsyncIterator[tuple[HintBus, Heard]]:
     """A process that follows these chats, and what it hears."""
     heard: Heard = asyncio.Queue()
     joined = asyncio.Event()
@@ -46,7 +46,7 @@ async def listening(wanted: set[uuid.UUID]) -> AsyncIterator[tuple[Wakes, Heard]
     async def note(chats: set[uuid.UUID]) -> None:
         joined.set()
 
-    wakes = Wakes(
+    wakes = HintBus(
         uuid.uuid4(), wanted=lambda: wanted, heard=lambda chat, news: heard.put_nowait((chat, news)), joined=note
     )
     tasks = [asyncio.create_task(work()) for work in (wakes.listen, wakes.follow, wakes.publish)]
@@ -63,33 +63,33 @@ async def listening(wanted: set[uuid.UUID]) -> AsyncIterator[tuple[Wakes, Heard]
         await wakes.close()
 
 
-async def next_of(heard: Heard) -> tuple[uuid.UUID, News]:
+async def next_of(heard: Heard) -> tuple[uuid.UUID, Hint]:
     async with asyncio.timeout(SOON):
         return await heard.get()
 
 
 async def test_who_follows_a_chat_hears_of_it_and_of_no_other() -> None:
     async with listening({CHAT}) as (_, heard), listening(set()) as (teller, _):
-        teller.tell(uuid.uuid4(), News.CHANGED)
-        teller.tell(CHAT, News.CHANGED)
-        assert await next_of(heard) == (CHAT, News.CHANGED)
+        teller.tell(uuid.uuid4(), Hint.CHANGED)
+        teller.tell(CHAT, Hint.CHANGED)
+        assert await next_of(heard) == (CHAT, Hint.CHANGED)
         assert heard.empty()
 
 
 async def test_nobody_hears_himself() -> None:
     async with listening({CHAT}) as (wakes, heard), listening(set()) as (teller, _):
-        wakes.tell(CHAT, News.CHANGED)
-        teller.tell(CHAT, News.ASKED)
-        assert await next_of(heard) == (CHAT, News.ASKED)
+        wakes.tell(CHAT, Hint.CHANGED)
+        teller.tell(CHAT, Hint.ASKED)
+        assert await next_of(heard) == (CHAT, Hint.ASKED)
 
 
 async def test_of_several_news_that_wait_the_request_is_told() -> None:
     async with listening({CHAT}) as (_, heard), listening(set()) as (teller, _):
-        for news in (News.CHANGED, News.ASKED, News.CHANGED):
+        for news in (Hint.CHANGED, Hint.ASKED, Hint.CHANGED):
             teller.tell(CHAT, news)
-        assert await next_of(heard) == (CHAT, News.ASKED)
-        teller.tell(CHAT, News.CHANGED)
-        assert await next_of(heard) == (CHAT, News.CHANGED)
+        assert await next_of(heard) == (CHAT, Hint.ASKED)
+        teller.tell(CHAT, Hint.CHANGED)
+        assert await next_of(heard) == (CHAT, Hint.CHANGED)
 
 
 @pytest.mark.parametrize(
@@ -104,28 +104,28 @@ async def test_of_several_news_that_wait_the_request_is_told() -> None:
 async def test_a_wake_up_that_this_version_does_not_know_is_ignored(unknown: dict[str, Any]) -> None:
     layer: Any = get_channel_layer("wakes")
     async with listening({CHAT}) as (_, heard), listening(set()) as (teller, _):
-        await layer.group_send(group(CHAT), message(uuid.uuid4(), CHAT, News.CHANGED) | unknown)
+        await layer.group_send(group(CHAT), message(uuid.uuid4(), CHAT, Hint.CHANGED) | unknown)
         await layer.group_send(group(CHAT), {"type": "another"})
-        teller.tell(CHAT, News.ASKED)
-        assert await next_of(heard) == (CHAT, News.ASKED)
+        teller.tell(CHAT, Hint.ASKED)
+        assert await next_of(heard) == (CHAT, Hint.ASKED)
 
 
 async def test_wake_ups_wait_for_a_redis_that_is_away(own_redis: OwnRedis) -> None:
     async with listening({CHAT}) as (_, heard), listening(set()) as (teller, _):
         own_redis.pause()
-        teller.tell(CHAT, News.CHANGED)
+        teller.tell(CHAT, Hint.CHANGED)
         while not teller._away:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         own_redis.go_on()
-        assert await next_of(heard) == (CHAT, News.CHANGED)
+        assert await next_of(heard) == (CHAT, Hint.CHANGED)
 
 
 async def test_wake_ups_are_heard_after_a_silence_longer_than_any_timeout() -> None:
     """redis-py 8 closes a subscription after 5 s of silence: that silence is what this test is about."""
     async with listening({CHAT}) as (_, heard), listening(set()) as (teller, _):
         await asyncio.sleep(6.5)
-        teller.tell(CHAT, News.CHANGED)
-        assert await next_of(heard) == (CHAT, News.CHANGED)
+        teller.tell(CHAT, Hint.CHANGED)
+        assert await next_of(heard) == (CHAT, Hint.CHANGED)
 
 
 async def test_wake_ups_are_heard_again_when_redis_comes_back_empty(own_redis: OwnRedis) -> None:
@@ -135,11 +135,11 @@ async def test_wake_ups_are_heard_again_when_redis_comes_back_empty(own_redis: O
 
         async def tell() -> None:
             while True:
-                teller.tell(CHAT, News.CHANGED)
+                teller.tell(CHAT, Hint.CHANGED)
                 await asyncio.sleep(0.1)
 
         telling = asyncio.create_task(tell())
-        assert await next_of(heard) == (CHAT, News.CHANGED)
+        assert await next_of(heard) == (CHAT, Hint.CHANGED)
         telling.cancel()
 
 
@@ -150,13 +150,13 @@ class Copied:
     """A text that is mirrored here and echoed here, and lets a test wait for it."""
 
     def __init__(self, may_speak: Callable[[], bool] = lambda: True, *, listens: bool = False) -> None:
-        self.live = LiveText(uuid.uuid4(), CHAT, 1)
+        self.live = ReplyText(uuid.uuid4(), CHAT, 1)
         self.redis = new_async_client()
-        self.mirror = Mirror(self.redis, uuid.uuid4(), may_speak=may_speak, listens=lambda chat_id: listens)
+        self.mirror = LiveTextPublisher(self.redis, uuid.uuid4(), may_speak=may_speak, listens=lambda chat_id: listens)
         self._heard = asyncio.Event()
-        self._echoes = Echoes(self.redis, said=lambda live: self._heard.set())
-        self.echo = self._echoes.open(self.live.reply_id, CHAT, 1)
-        self._tasks = [asyncio.create_task(work()) for work in (self.mirror.run, self._echoes.run)]
+        self._remote_texts = RemoteTexts(self.redis, said=lambda live: self._heard.set())
+        self.echo = self._remote_texts.open(self.live.reply_id, CHAT, 1)
+        self._tasks = [asyncio.create_task(work()) for work in (self.mirror.run, self._remote_texts.run)]
 
     def say(self, *pieces: str) -> None:
         for piece in pieces:
@@ -166,7 +166,7 @@ class Copied:
     async def echoed(self, text: str) -> None:
         async with asyncio.timeout(SOON):
             while self.echo.text != text:
-                self._echoes.heard(CHAT)
+                self._remote_texts.heard(CHAT)
                 self._heard.clear()
                 await asyncio.wait([asyncio.create_task(self._heard.wait())], timeout=0.05)
 
@@ -195,7 +195,7 @@ async def test_a_piece_wakes_those_who_follow_the_chat(copied: Copied) -> None:
     """The script publishes by itself what the layer's subscribers read."""
     async with listening({CHAT}) as (_, heard):
         copied.say("one")
-        assert await next_of(heard) == (CHAT, News.SAID)
+        assert await next_of(heard) == (CHAT, Hint.SAID)
 
 
 async def test_an_owner_that_listens_is_woken_by_nothing_it_says_unless_others_listen_too() -> None:
@@ -204,13 +204,13 @@ async def test_an_owner_that_listens_is_woken_by_nothing_it_says_unless_others_l
         async with listening({CHAT}) as (_, heard), listening(set()) as (teller, _):
             copied.say("one")
             await copied.echoed("one")
-            teller.tell(CHAT, News.CHANGED)
-            assert await next_of(heard) == (CHAT, News.CHANGED)
+            teller.tell(CHAT, Hint.CHANGED)
+            assert await next_of(heard) == (CHAT, Hint.CHANGED)
             async with copied.redis.pubsub() as elsewhere:
                 await elsewhere.subscribe(f"lexicon__group__{group(CHAT)}")
                 assert (await elsewhere.get_message(timeout=SOON))["type"] == "subscribe"
                 copied.say(" two")
-                assert await next_of(heard) == (CHAT, News.SAID)
+                assert await next_of(heard) == (CHAT, Hint.SAID)
     finally:
         await copied.close()
 

@@ -16,10 +16,10 @@ from chats.history import prepare_begun
 from chats.models import Reply
 from lexicon import logs, metrics, tracing
 from lexicon.database import in_thread_until_answered
+from streaming.coalescer import Coalescer
 from streaming.heartbeat import Lease
-from streaming.live import LiveText
-from streaming.pump import Pump
-from streaming.speech import Speech
+from streaming.reply_collector import ReplyCollector
+from streaming.reply_text import ReplyText
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class Fenced(Exception):
     """Somebody else owns the reply by now."""
 
 
-class Runner:
+class ReplyRunner:
     """One try of one reply, in the process that owns it."""
 
     def __init__(
@@ -37,8 +37,8 @@ class Runner:
         reply: Reply,
         process_id: uuid.UUID,
         lease: Lease,
-        live: LiveText,
-        said: Callable[[LiveText], None],
+        live: ReplyText,
+        said: Callable[[ReplyText], None],
         claims_for: Callable[[], uuid.UUID | None],
     ) -> None:
         self.reply = reply
@@ -93,8 +93,8 @@ class Runner:
             self.live.close(stored)
 
     async def _find_outcome(self) -> Outcome:
-        speech = Speech(self.live)
-        self._work = asyncio.create_task(self._speak(speech), name=f"speech of reply {self.reply.id}")
+        collector = ReplyCollector(self.live)
+        self._work = asyncio.create_task(self._speak(collector), name=f"agent of reply {self.reply.id}")
         if self._stopped:
             self._work.cancel()
         try:
@@ -103,24 +103,24 @@ class Runner:
             task = asyncio.current_task()
             if not self._stopped or (task is not None and task.cancelling()):
                 raise
-            return speech.outcome(Reply.State.STOPPED)
+            return collector.outcome(Reply.State.STOPPED)
         except Fenced:
             raise
         except AgentFailure as failure:
             metrics.MODEL_ERRORS.labels(failure.reason).inc()
             logger.warning("reply %s: the model failed: %s", self.reply.id, failure)
-            return speech.outcome(Reply.State.FAILED)
+            return collector.outcome(Reply.State.FAILED)
         except Exception:
             metrics.MODEL_ERRORS.labels("internal").inc()
             logger.exception("reply %s failed", self.reply.id)
-            return speech.outcome(Reply.State.FAILED)
-        if speech.is_silent:
+            return collector.outcome(Reply.State.FAILED)
+        if collector.is_silent:
             metrics.MODEL_ERRORS.labels("silent").inc()
             logger.warning("reply %s: the agent said nothing", self.reply.id)
-            return speech.outcome(Reply.State.FAILED)
-        return speech.outcome(Reply.State.DONE)
+            return collector.outcome(Reply.State.FAILED)
+        return collector.outcome(Reply.State.DONE)
 
-    async def _speak(self, speech: Speech) -> None:
+    async def _speak(self, collector: ReplyCollector) -> None:
         tenant_id = self.reply.tenant_id
         prepared = await in_thread_until_answered(prepare_begun, self.reply)
         if prepared is None:
@@ -128,24 +128,24 @@ class Runner:
         if prepared.search:
             found = await knowledge.find(tenant_id=tenant_id, question=prepared.search)
             prepared = replace(prepared, request=replace(prepared.request, passages=tuple(found)))
-        pump = Pump(self._push, may_push=self._may_push, regain=self._reclaim)
-        pumping = asyncio.create_task(pump.run(), name=f"pieces of reply {self.reply.id}")
+        coalescer = Coalescer(self._push, may_push=self._may_push, regain=self._reclaim)
+        coalescing = asyncio.create_task(coalescer.run(), name=f"pieces of reply {self.reply.id}")
         try:
             try:
-                await speech.listen(prepared, pump)
+                await collector.listen(prepared, coalescer)
             finally:
                 # What a model said before it failed is kept, too.
-                pump.complete()
-            await pumping
+                coalescer.complete()
+            await coalescing
         except asyncio.CancelledError:
-            pumping.cancel()
+            coalescing.cancel()
             raise
         finally:
             try:
-                await asyncio.wait([pumping])
+                await asyncio.wait([coalescing])
             except asyncio.CancelledError:
                 # What waits for the lease is not said any more.
-                pumping.cancel()
+                coalescing.cancel()
                 raise
 
     def _may_push(self) -> bool:

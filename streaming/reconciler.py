@@ -21,7 +21,7 @@ from lexicon.database import in_thread
 from lexicon.errors import ApiError
 from streaming.heartbeat import Lease
 from streaming.hub import Hub
-from streaming.runner import Runner
+from streaming.reply_runner import ReplyRunner
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 FORGET_SECONDS = 600.0
 
 
-class LookOut:
+class Reconciler:
     """The rounds of one process."""
 
     def __init__(
@@ -38,7 +38,7 @@ class LookOut:
         *,
         lease: Lease,
         hub: Hub,
-        runners: dict[uuid.UUID, Runner],
+        runners: dict[uuid.UUID, ReplyRunner],
         run: Callable[[Reply], None],
         may_adopt: Callable[[], bool],
     ) -> None:
@@ -52,13 +52,13 @@ class LookOut:
         self._tidied_at = 0.0
         self._forgot_at = 0.0
 
-    async def keep_looking(self) -> None:
+    async def run(self) -> None:
         """Go round once a sweep, until cancelled."""
         while True:
             await asyncio.sleep(settings.SWEEP_SECONDS)
             try:
                 await self._keep()
-                await self.mind_own()
+                await self.reconcile_owned()
                 await self._adopt()
                 if time.monotonic() - self._tidied_at >= settings.BEAT_SECONDS:
                     self._tidied_at = time.monotonic()
@@ -66,9 +66,9 @@ class LookOut:
             except ApiError:
                 continue  # The database is away; the heartbeat says so in the log.
             except Exception:
-                logger.exception("the look-out failed; it goes on")
+                logger.exception("the reconciler failed; it goes on")
 
-    async def mind_own(self) -> None:
+    async def reconcile_owned(self) -> None:
         """Compare what runs here with what the database says runs here. Raises ApiError SERVICE_UNAVAILABLE."""
         for reply in await in_thread(takeover.owned, process_id=self._process_id):
             runner = self._runners.get(reply.id)

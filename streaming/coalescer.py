@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from agents.contract import PACE
-from streaming.live import cut
+from streaming.reply_text import split_pieces
 
 #: So many seconds too early are early enough: a model's words come at a beat, which has its own small delays, and a
 #: timer for each of them would cost more than they do.
@@ -22,7 +22,7 @@ async def _nothing() -> None:
     """Whoever may always push has nothing to wait for."""
 
 
-class Pump:
+class Coalescer:
     """Gathers the deltas of one reply and pushes them as pieces, in the call that brings them or by a timer.
 
     While `may_push` says no, all is kept; `regain` is then awaited, and may give the reply up by raising.
@@ -93,7 +93,7 @@ class Pump:
         text = "".join(self._gathered)
         self._gathered.clear()
         try:
-            for piece in cut(text):
+            for piece in split_pieces(text):
                 self._push(piece)
         except Exception as failure:
             self._failure = failure

@@ -27,7 +27,7 @@ AGAIN_SECONDS = 1.0
 MOST_WAITING = 10_000
 
 
-class News(StrEnum):
+class Hint(StrEnum):
     """Why a chat's followers are woken."""
 
     #: Its running reply has more pieces.
@@ -43,24 +43,24 @@ def group(chat_id: uuid.UUID) -> str:
     return f"chat.{chat_id.hex}"
 
 
-def message(process_id: uuid.UUID, chat_id: uuid.UUID, news: News) -> dict[str, str]:
+def message(process_id: uuid.UUID, chat_id: uuid.UUID, hint: Hint) -> dict[str, str]:
     """What a wake-up says."""
-    return {"type": "wake", "chat": chat_id.hex, "news": news, "from": process_id.hex}
+    return {"type": "wake", "chat": chat_id.hex, "news": hint, "from": process_id.hex}
 
 
-def read_message(told: object) -> tuple[uuid.UUID, uuid.UUID, News] | None:
+def read_message(told: object) -> tuple[uuid.UUID, uuid.UUID, Hint] | None:
     """Of which process a wake-up is, of which chat, and why; None where this version does not know what it says.
 
     A later version may stand beside this one in an upgrade. Whoever needed to hear of it looks once a second.
     """
     try:
-        return uuid.UUID(told["from"]), uuid.UUID(told["chat"]), News(told["news"])  # type: ignore[index]
+        return uuid.UUID(told["from"]), uuid.UUID(told["chat"]), Hint(told["news"])  # type: ignore[index]
     except (TypeError, LookupError, ValueError, AttributeError):
         logger.debug("a wake-up is ignored that this version does not know")
         return None
 
 
-class Wakes:
+class HintBus:
     """The wake-ups this process sends, and those it hears of the chats that it wants to hear of."""
 
     def __init__(
@@ -68,7 +68,7 @@ class Wakes:
         process_id: uuid.UUID,
         *,
         wanted: Callable[[], set[uuid.UUID]],
-        heard: Callable[[uuid.UUID, News], None],
+        heard: Callable[[uuid.UUID, Hint], None],
         joined: Callable[[set[uuid.UUID]], Awaitable[None]],
     ) -> None:
         self._process_id = process_id
@@ -79,7 +79,7 @@ class Wakes:
         self._joined = joined
         self._groups: set[uuid.UUID] = set()
         self._review = asyncio.Event()
-        self._news: dict[uuid.UUID, News] = {}
+        self._hints: dict[uuid.UUID, Hint] = {}
         self._more = asyncio.Event()
         self._away = False
         layer = get_channel_layer("wakes")
@@ -94,10 +94,10 @@ class Wakes:
         """Whether it hears of this chat."""
         return chat_id in self._groups
 
-    def tell(self, chat_id: uuid.UUID, news: News) -> None:
+    def tell(self, chat_id: uuid.UUID, hint: Hint) -> None:
         """Wake those who follow the chat in other processes; until it is sent, several are one."""
-        if self._news.get(chat_id) is not News.ASKED:
-            self._news[chat_id] = news
+        if self._hints.get(chat_id) is not Hint.ASKED:
+            self._hints[chat_id] = hint
         self._more.set()
 
     async def listen(self) -> None:
@@ -147,21 +147,21 @@ class Wakes:
         while True:
             await self._more.wait()
             self._more.clear()
-            while self._news:
-                chat_id, news = self._news.popitem()
+            while self._hints:
+                chat_id, hint = self._hints.popitem()
                 asked = time.monotonic()
                 try:
                     async with asyncio.timeout(CALL_SECONDS):
-                        await self._layer.group_send(group(chat_id), message(self._process_id, chat_id, news))
+                        await self._layer.group_send(group(chat_id), message(self._process_id, chat_id, hint))
                 except AWAY:
-                    if news is News.ASKED or chat_id not in self._news:
-                        self._news[chat_id] = news
+                    if hint is Hint.ASKED or chat_id not in self._hints:
+                        self._hints[chat_id] = hint
                     if loop_was_late(asked):
                         continue
                     self._say(away=True)
-                    if len(self._news) > MOST_WAITING:
+                    if len(self._hints) > MOST_WAITING:
                         # Those who wait look for themselves within a second.
-                        self._news.clear()
+                        self._hints.clear()
                     await asyncio.sleep(AGAIN_SECONDS)
                 else:
                     self._say(away=False)

@@ -18,8 +18,8 @@ from redis.exceptions import NoScriptError
 
 from agents.contract import PACE
 from lexicon.redis import AWAY
-from streaming.live import LiveText
-from streaming.wakes import News, group, message
+from streaming.hints import Hint, group, message
+from streaming.reply_text import ReplyText
 
 #: How long the copy of a text is kept after its last piece, in milliseconds: while it is written
 #: (longer than a model may be silent), and once it has ended.
@@ -58,7 +58,7 @@ def key(reply_id: uuid.UUID, epoch: int) -> str:
     return f"lexicon:live:{reply_id.hex}:{epoch}"
 
 
-class Mirror:
+class LiveTextPublisher:
     """The copies of the texts this process writes."""
 
     def __init__(
@@ -76,11 +76,11 @@ class Mirror:
         #: Whether this process itself listens to what is said in a chat.
         self._listens = listens
         self._layer: Any = get_channel_layer("wakes")
-        self._behind: dict[uuid.UUID, LiveText] = {}
+        self._behind: dict[uuid.UUID, ReplyText] = {}
         self._more = asyncio.Event()
         self._script = ""
 
-    def said(self, live: LiveText) -> None:
+    def said(self, live: ReplyText) -> None:
         """The text has more pieces, or ended."""
         self._behind[live.reply_id] = live
         self._more.set()
@@ -103,7 +103,7 @@ class Mirror:
                 self._behind = {reply_id: live for reply_id, live in self._behind.items() if not live.closed}
                 self._more.set()
 
-    async def _push(self, lives: list[LiveText]) -> None:
+    async def _push(self, lives: list[ReplyText]) -> None:
         if not self._script:
             self._script = await self._redis.script_load(_PUSH)
         counts = [len(live.pieces) for live in lives]
@@ -115,14 +115,14 @@ class Mirror:
             self._script = ""
             return
         for live, count, answer in zip(lives, counts, answers, strict=True):
-            live.mirrored = count if answer else 0
+            live.published = count if answer else 0
             if answer and len(live.pieces) == count and self._behind.get(live.reply_id) is live:
                 del self._behind[live.reply_id]
 
-    def _told(self, live: LiveText, count: int) -> list[Any]:
+    def _told(self, live: ReplyText, count: int) -> list[Any]:
         """What the script is told of a text, up to its piece number `count`."""
         channel = f"{self._layer.prefix}__group__{group(live.chat_id)}"
-        wake = self._layer.serialize(message(self._process_id, live.chat_id, News.SAID))
+        wake = self._layer.serialize(message(self._process_id, live.chat_id, Hint.SAID))
         kept = ENDED_KEPT if live.closed else OPEN_KEPT
-        pieces = live.pieces[live.mirrored : count]
-        return [live.mirrored, len(pieces), kept, channel, wake, int(self._listens(live.chat_id)), *pieces]
+        pieces = live.pieces[live.published : count]
+        return [live.published, len(pieces), kept, channel, wake, int(self._listens(live.chat_id)), *pieces]

@@ -19,16 +19,16 @@ from chats.ending import NOTHING_USED, Outcome
 from chats.history import Prepared
 from chats.models import Reply
 from lexicon import metrics, tracing
-from streaming.live import LiveText
-from streaming.pump import Pump
+from streaming.coalescer import Coalescer
+from streaming.reply_text import ReplyText
 
 logger = logging.getLogger(__name__)
 
 
-class Speech:
+class ReplyCollector:
     """One try of a reply as its agent gives it."""
 
-    def __init__(self, live: LiveText) -> None:
+    def __init__(self, live: ReplyText) -> None:
         self._live = live
         self._model = settings.AGENT_MODEL
         self._agent: Rounds | None = None
@@ -44,8 +44,8 @@ class Speech:
         self._sources: list[Source] = []
 
     @tracing.spanned("model call")
-    async def listen(self, prepared: Prepared, pump: Pump) -> None:
-        """Give all the agent says to the pump, until it ends or the reply is as long as it may be.
+    async def listen(self, prepared: Prepared, coalescer: Coalescer) -> None:
+        """Give all the agent says to the coalescer, until it ends or the reply is as long as it may be.
 
         Raises what the agent raises.
         """
@@ -65,7 +65,7 @@ class Speech:
                     case Text(text):
                         if not self._spoke:
                             self._note_first_words(self._agent.model)
-                        if not self._say(text, pump):
+                        if not self._say(text, coalescer):
                             return
                     case Source():
                         self._sources.append(event)
@@ -79,11 +79,11 @@ class Speech:
                         self._finish_reason = finish_reason
                         break
         if self._escalate is not None:
-            self._say(_farewell(bool(self._spoke), prepared.request.policy.away_message), pump)
+            self._say(_farewell(bool(self._spoke), prepared.request.policy.away_message), coalescer)
 
-    def _say(self, text: str, pump: Pump) -> bool:
-        """Give the text to the pump; whether there was room for all of it."""
-        pump.add(text[: self._room])
+    def _say(self, text: str, coalescer: Coalescer) -> bool:
+        """Give the text to the coalescer; whether there was room for all of it."""
+        coalescer.add(text[: self._room])
         self._room -= len(text)
         if self._room < 0:
             self._finish_reason = "length"

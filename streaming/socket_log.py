@@ -14,7 +14,7 @@ from lexicon.errors import AUTH_ERROR, RATE_LIMIT_EXCEEDED, WRONG_KEY_TYPE, ApiE
 logger = logging.getLogger(__name__)
 
 
-def tell_opened(opened: Opened) -> Callable[[], None]:
+def log_opened(opened: Opened) -> Callable[[], None]:
     """A socket was admitted; its task is about its tenant and chat from now on. Call the answer when it is gone."""
     began = time.monotonic()
     logs.bind(tenant_id=opened.chat.tenant_id, chat_id=opened.chat.id)
@@ -22,14 +22,14 @@ def tell_opened(opened: Opened) -> Callable[[], None]:
     metrics.REQUESTS.labels("websocket", "101").inc()
     metrics.CONNECTIONS.inc()
 
-    def tell_closed() -> None:
+    def log_closed() -> None:
         metrics.CONNECTIONS.dec()
         logger.info("socket closed", extra=logs.fields(seconds=round(time.monotonic() - began, 1)))
 
-    return tell_closed
+    return log_closed
 
 
-def tell_refused(scope: Any, problem: ApiError) -> None:
+def log_refused(scope: Any, problem: ApiError) -> None:
     """A socket was not admitted."""
     metrics.REQUESTS.labels("websocket", str(problem.kind.close or 4500)).inc()
     # Who tries keys should be found.

@@ -15,10 +15,10 @@ from agents.rounds import Rounds
 from chats.ending import Outcome
 from chats.history import Prepared
 from chats.models import Reply
-from streaming import speech
-from streaming.live import LiveText
-from streaming.pump import Pump
-from streaming.speech import Speech
+from streaming import reply_collector
+from streaming.coalescer import Coalescer
+from streaming.reply_collector import ReplyCollector
+from streaming.reply_text import ReplyText
 
 AWAY = "We are back at nine."
 
@@ -51,23 +51,23 @@ def speak(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
         *events: Event, fails: bool = False, state: str = "", away: str = AWAY, room: int = 1000, unanswered: int = 0
     ) -> Outcome:
         saying = Saying(*events, fails=fails)
-        monkeypatch.setattr(speech, "rounds_for", lambda model, own, *, search: Rounds(saying, search=search))
-        live = LiveText(uuid.uuid4(), uuid.uuid4(), 1)
+        monkeypatch.setattr(reply_collector, "rounds_for", lambda model, own, *, search: Rounds(saying, search=search))
+        live = ReplyText(uuid.uuid4(), uuid.uuid4(), 1)
 
         def push(piece: str) -> None:
             live.append(piece)
 
-        speaking, pump = Speech(live), Pump(push)
-        pumping = asyncio.create_task(pump.run())
+        collector, coalescer = ReplyCollector(live), Coalescer(push)
+        coalescing = asyncio.create_task(coalescer.run())
         request = Request("a question", policy=Policy(away_message=away), unanswered=unanswered)
         ended = Reply.State.DONE
         try:
-            await speaking.listen(Prepared(uuid.uuid4(), "openai:x", NOTHING_OWN, request, room), pump)
+            await collector.listen(Prepared(uuid.uuid4(), "openai:x", NOTHING_OWN, request, room), coalescer)
         except AgentFailure:
             ended = Reply.State.FAILED
-        pump.complete()
-        await pumping
-        return speaking.outcome(state or ended)
+        coalescer.complete()
+        await coalescing
+        return collector.outcome(state or ended)
 
     return run
 

@@ -12,15 +12,15 @@ from chats.following import read_reply
 from chats.models import Reply
 from lexicon.database import in_thread_until_answered
 from streaming.hub import Hub
-from streaming.live import LiveText, cut
+from streaming.reply_text import ReplyText, split_pieces
 
 
 @dataclass(frozen=True, slots=True)
-class Silence:
+class KeepAlive:
     """Nothing was said for a while, or it is not yet this reply's turn."""
 
 
-SILENCE: Final = Silence()
+KEEP_ALIVE: Final = KeepAlive()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +38,14 @@ _DELETED = "The conversation was deleted"
 _FAILED = "The agent could not finish its reply"
 
 
-async def read_aloud(hub: Hub, reply: Reply, *, first: int = 0) -> AsyncGenerator[str | Silence | Finished, None]:
+async def follow_reply(hub: Hub, reply: Reply, *, first: int = 0) -> AsyncGenerator[str | KeepAlive | Finished, None]:
     """The pieces of the try that `reply` names, from piece `first` on, as they are said; then how it finished.
 
     A try that its process loses finishes with a problem: whoever appends can not take back.
     """
     index = first
     owner_id = reply.owner_id
-    live: LiveText | None = None
+    live: ReplyText | None = None
     with hub.watch(reply.chat_id) as watch:
         while True:
             watch.look()
@@ -58,7 +58,7 @@ async def read_aloud(hub: Hub, reply: Reply, *, first: int = 0) -> AsyncGenerato
                 yield _finish(live.outcome.state, live.outcome.metadata)
                 return
             # Of a text that is written here nobody needs to ask the database.
-            if watch.stale and (live is None or live.is_echo or live.closed):
+            if watch.stale and (live is None or live.is_remote or live.closed):
                 watch.stale = False
                 standing = await in_thread_until_answered(read_reply, tenant_id=reply.tenant_id, reply_id=reply.id)
                 if standing is None:
@@ -69,7 +69,7 @@ async def read_aloud(hub: Hub, reply: Reply, *, first: int = 0) -> AsyncGenerato
                     return
                 if standing.state not in Reply.OPEN:
                     if live is not None:
-                        await hub.hear_out(live)
+                        await hub.read_to_end(live)
                     pieces = live.pieces if live is not None else []
                     if index > len(pieces):
                         # It ended unheard, and where its pieces were cut is not known any more.
@@ -77,7 +77,7 @@ async def read_aloud(hub: Hub, reply: Reply, *, first: int = 0) -> AsyncGenerato
                         return
                     for piece in pieces[index:]:
                         yield piece
-                    for piece in cut(standing.content[sum(map(len, pieces)) :]):
+                    for piece in split_pieces(standing.content[sum(map(len, pieces)) :]):
                         yield piece
                     yield _finish(standing.state, standing.metadata)
                     return
@@ -85,7 +85,7 @@ async def read_aloud(hub: Hub, reply: Reply, *, first: int = 0) -> AsyncGenerato
                     owner_id = standing.owner_id
                     continue
             if not await watch.wait(settings.PING_SECONDS):
-                yield SILENCE
+                yield KEEP_ALIVE
 
 
 def _finish(state: str, metadata: dict[str, Any]) -> Finished:
