@@ -14,9 +14,9 @@ from django.utils.text import Truncator
 
 from chats.admin_chat import ChatPage
 from chats.chats import parse_id
+from chats.inbox import still_waiting
 from chats.models import Chat, Message
 from chats.rating import rated_down
-from chats.waiting import still_waiting
 from lexicon.payload import write_json
 from tenants.admin_paging import PagedAdmin, ReadOnlyAdmin
 from tenants.models import EndUser

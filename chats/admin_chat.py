@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from chats import people
+from chats import staff_replies
 from chats.admin_transcript import read_transcript
 from chats.changes import change_chat
 from chats.deletion import delete_chat
@@ -122,7 +122,7 @@ def _back(chat: Chat) -> HttpResponse:
 def _post_when_silent(chat: Chat, content: str, author_name: str) -> Message | None:
     until = time.monotonic() + PATIENCE_SECONDS
     while True:
-        message = people.post_person_reply(
+        message = staff_replies.post_person_reply(
             tenant_id=chat.tenant_id, chat_id=chat.id, content=content, author_name=author_name
         )
         if message is not None or time.monotonic() >= until:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from chats.chats import list_messages
 from chats.models import Chat, Message, Reply
-from chats.takeover import ABANDONED
+from chats.replies.recovery import ABANDONED
 
 #: Messages on a page.
 PAGE = 50

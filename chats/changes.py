@@ -11,9 +11,9 @@ from django.utils import timezone
 from chats import wake
 from chats.chats import open_chat
 from chats.models import Chat
-from chats.queue import drop_queued, running
+from chats.replies.queue import drop_queued, running
 from chats.statuses import change_status
-from chats.telling import TAKEN_OVER, tell
+from chats.webhook_payloads import TAKEN_OVER, tell
 
 
 @transaction.atomic

@@ -12,7 +12,7 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from chats import fields, serializers
+from chats import fields, representations
 from chats.chats import do_create_chat, open_chat
 from chats.idempotency import create_once
 from chats.models import Chat, Message
@@ -58,4 +58,4 @@ def _turns(chat: Chat) -> Iterator[dict[str, Any]]:
     # Batch by batch, so that the database reads by the index, whatever it thinks of the chat's size.
     for first in range(1, chat.last_sequence + 1, _BATCH):
         for turn in turns.filter(sequence__range=(first, first + _BATCH - 1)):
-            yield serializers.turn_body(*turn)
+            yield representations.turn_body(*turn)

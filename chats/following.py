@@ -31,7 +31,7 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ChatSnapshot:
     """A chat at one moment: read by one statement, but for the messages, which never change, or under its lock."""
 
     tenant_id: uuid.UUID
@@ -53,7 +53,7 @@ class Standing:
         return bool(self.messages) and self.messages[0].sequence - 1 == sequence
 
 
-def standing_with(chat: Chat, message: Message, reply: Reply | None) -> Standing:
+def snapshot_after(chat: Chat, message: Message, reply: Reply | None) -> ChatSnapshot:
     """Where the chat stands with its new message and the reply that runs, if any. Reads message.user.
 
     The chat's lock is held until all of it is committed, and `chat` is as it is then.
@@ -61,7 +61,7 @@ def standing_with(chat: Chat, message: Message, reply: Reply | None) -> Standing
     running = None
     if reply is not None:
         running = Running(reply.id, reply.epoch, reply.owner_id, message.id, message.user.external_id)
-    return Standing(
+    return ChatSnapshot(
         chat.tenant_id,
         chat.status,
         chat.status_count,
@@ -72,9 +72,9 @@ def standing_with(chat: Chat, message: Message, reply: Reply | None) -> Standing
     )
 
 
-def read_standing(*, chat_id: uuid.UUID, after: int | None) -> Standing | None:
+def read_snapshot(*, chat_id: uuid.UUID, after: int | None) -> ChatSnapshot | None:
     """Where the chat stands, with the messages after a sequence (None: no messages); None where it is gone."""
-    row = _STANDING.first(chat_id=chat_id)
+    row = _SNAPSHOT.first(chat_id=chat_id)
     if row is None:
         return None
     tenant_id, status, status_count, recent_statuses, last_sequence, *run = row
@@ -82,7 +82,7 @@ def read_standing(*, chat_id: uuid.UUID, after: int | None) -> Standing | None:
     messages: list[Message] = []
     if after is not None and after < last_sequence:
         messages = read_messages(tenant_id=tenant_id, chat_id=chat_id, after=after, upto=last_sequence)
-    return Standing(tenant_id, status, status_count, recent_statuses, last_sequence, running, messages)
+    return ChatSnapshot(tenant_id, status, status_count, recent_statuses, last_sequence, running, messages)
 
 
 def _with_run(chats: QuerySet[Chat]) -> Any:
@@ -90,7 +90,7 @@ def _with_run(chats: QuerySet[Chat]) -> Any:
     return chats.annotate(run=FilteredRelation("replies", condition=Q(replies__state=Reply.State.RUNNING)))
 
 
-_STANDING: Select[Any] = Select(
+_SNAPSHOT: Select[Any] = Select(
     lambda: _with_run(Chat.objects.all_tenants().filter(id=Given("chat_id"), deleted_at=None)).values_list(
         "tenant_id",
         "status",
@@ -138,7 +138,7 @@ _MESSAGES = Select(
 
 
 @dataclass(frozen=True, slots=True)
-class ReplyStanding:
+class ReplyProgress:
     """Where one reply stands; content and metadata are those of one that has ended."""
 
     state: str
@@ -148,14 +148,14 @@ class ReplyStanding:
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
-def read_reply(*, tenant_id: uuid.UUID, reply_id: uuid.UUID) -> ReplyStanding | None:
+def read_reply(*, tenant_id: uuid.UUID, reply_id: uuid.UUID) -> ReplyProgress | None:
     """Where the reply stands; None where its chat is gone."""
     replies = Reply.objects.for_tenant(tenant_id).filter(id=reply_id, chat__deleted_at=None)
     row = replies.values_list("state", "epoch", "owner_id").first()
     if row is None:
         return None
     message = Message.objects.for_tenant(tenant_id).filter(id=reply_id).first()
-    return ReplyStanding(*row) if message is None else ReplyStanding(*row, message.content, message.metadata)
+    return ReplyProgress(*row) if message is None else ReplyProgress(*row, message.content, message.metadata)
 
 
 def read_checkpoints(

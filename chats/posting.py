@@ -13,10 +13,10 @@ from django.utils import timezone
 from chats import wake
 from chats.appending import append
 from chats.chats import open_chat
-from chats.following import standing_with
+from chats.following import snapshot_after
 from chats.models import Chat, Message, Reply
 from chats.statuses import change_status
-from chats.telling import tell
+from chats.webhook_payloads import tell
 from lexicon import metrics, tracing
 from lexicon.addresses import network_id
 from lexicon.errors import (
@@ -149,7 +149,7 @@ def post_message(
     tell(chat, said=message)
     begun = reply if reply is not None and reply.state == Reply.State.RUNNING else None
     # Which reply runs where others are open, only a reading tells.
-    wake.after_commit(chat.id, standing=None if states else standing_with(chat, message, begun))
+    wake.after_commit(chat.id, snapshot=None if states else snapshot_after(chat, message, begun))
     return Posted(message, reply)
 
 

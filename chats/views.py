@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from chats import deletion, fields, serializers
+from chats import deletion, fields, representations
 from chats.changes import change_chat
 from chats.chats import do_create_chat, list_chats, list_messages, open_chat
 from chats.idempotency import create_once
@@ -35,7 +35,7 @@ class ChatViewSet(KeyedViewSet):
 
         def create() -> dict[str, Any]:
             chat = do_create_chat(tenant_id=self.key.tenant_id, user_id=user_id, title=title, metadata=metadata)
-            return serializers.chat_body(chat)
+            return representations.chat_body(chat)
 
         return Response(create_once(request, self.key.tenant_id, create), status=201)
 
@@ -54,7 +54,7 @@ class ChatViewSet(KeyedViewSet):
         if "status" in body:
             changes["status"] = fields.read_status(body["status"])
         chat = change_chat(tenant_id=self.key.tenant_id, chat_id=chat_id, **changes)
-        return Response(serializers.chat_body(chat))
+        return Response(representations.chat_body(chat))
 
     def of_user(self, request: Request, user_id: str) -> Response:
         """List the chats of a user."""
@@ -62,15 +62,15 @@ class ChatViewSet(KeyedViewSet):
 
     def retrieve(self, request: Request, chat_id: str) -> Response:
         """One chat."""
-        return Response(serializers.chat_body(open_chat(tenant_id=self.key.tenant_id, chat_id=chat_id)))
+        return Response(representations.chat_body(open_chat(tenant_id=self.key.tenant_id, chat_id=chat_id)))
 
     def messages(self, request: Request, chat_id: str) -> Response:
         """The messages of a chat, by sequence."""
         offset, limit, descending = fields.read_page(request.query_params, default_order="asc")
         chat = open_chat(tenant_id=self.key.tenant_id, chat_id=chat_id)
         page = list_messages(chat=chat, offset=offset, limit=limit, descending=descending)
-        rows = [serializers.message_body(message) for message in page.rows]
-        return Response(serializers.page_body("messages", rows, page))
+        rows = [representations.message_body(message) for message in page.rows]
+        return Response(representations.page_body("messages", rows, page))
 
     def rate(self, request: Request, chat_id: str, message_id: str) -> Response:
         """Say what the reader of a reply thinks of it."""
@@ -80,7 +80,7 @@ class ChatViewSet(KeyedViewSet):
             message_id=message_id,
             rating=fields.read_rating(dict(request.data)),
         )
-        return Response(serializers.message_body(message))
+        return Response(representations.message_body(message))
 
     def destroy(self, request: Request, chat_id: str) -> Response:
         """Delete a chat and its messages for good."""
@@ -110,7 +110,9 @@ class ChatViewSet(KeyedViewSet):
         page = list_chats(
             tenant_id=self.key.tenant_id, user_id=user_id, offset=offset, limit=limit, descending=descending
         )
-        return Response(serializers.page_body("chats", [serializers.chat_body(chat) for chat in page.rows], page))
+        return Response(
+            representations.page_body("chats", [representations.chat_body(chat) for chat in page.rows], page)
+        )
 
 
 def _raw_user_id(request: Request, decoded: str) -> str:

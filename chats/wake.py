@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 
 if TYPE_CHECKING:
-    from chats.following import Standing
+    from chats.following import ChatSnapshot
 
-Listener = Callable[[uuid.UUID, bool, "Standing | None"], None]
+Listener = Callable[[uuid.UUID, bool, "ChatSnapshot | None"], None]
 
 _listeners: list[Listener] = []
 
@@ -36,14 +36,14 @@ def stop_listening(listener: Listener) -> None:
     _listeners.remove(listener)
 
 
-def after_commit(chat_id: uuid.UUID, *, owner_asked: bool = False, standing: Standing | None = None) -> None:
+def after_commit(chat_id: uuid.UUID, *, owner_asked: bool = False, snapshot: ChatSnapshot | None = None) -> None:
     """Wake whoever follows this chat when the transaction is committed.
 
-    `standing` is what a reading of it would find then; only who holds the chat's lock to the end can know.
+    `snapshot` is what a reading of it would find then; only who holds the chat's lock to the end can know.
     """
-    transaction.on_commit(partial(_wake, chat_id, owner_asked, standing))
+    transaction.on_commit(partial(_wake, chat_id, owner_asked, snapshot))
 
 
-def _wake(chat_id: uuid.UUID, owner_asked: bool, standing: Standing | None) -> None:
+def _wake(chat_id: uuid.UUID, owner_asked: bool, snapshot: ChatSnapshot | None) -> None:
     for listener in tuple(_listeners):
-        listener(chat_id, owner_asked, standing)
+        listener(chat_id, owner_asked, snapshot)

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from chats.backlog import read_backlog
+from chats.queue_stats import read_backlog
 from lexicon import metrics
 from lexicon.addresses import PROXY_HEADERS
 from lexicon.answers import method_not_allowed, not_found

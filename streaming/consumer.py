@@ -11,10 +11,10 @@ from typing import Any
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 
+from chats.connections import Opened, do_close_connection, name_of_credential, open_connection
 from chats.posting import Draft, Posted, post_message
-from chats.presence import Opened, do_close_connection, name_of_credential, open_connection
 from chats.rating import rate_message
-from chats.takeover import request_stop
+from chats.replies.stopping import request_stop
 from lexicon import logs, metrics
 from lexicon.answers import error_of
 from lexicon.database import check_room, in_thread

@@ -19,9 +19,10 @@ from django.conf import settings
 
 from agents import embeddings, librarian
 from agents.catalog import close_all
-from chats import presence, takeover, wake
-from chats.following import BATCH, Standing, read_positions
+from chats import wake
+from chats.following import BATCH, ChatSnapshot, read_positions
 from chats.models import Reply
+from chats.replies import handover, leases
 from lexicon import metrics, refusals
 from lexicon.database import in_thread
 from lexicon.errors import ApiError
@@ -138,7 +139,7 @@ class Engine:
         wake.stop_listening(self._changed)
         await asyncio.to_thread(self._heartbeat.stop)
         try:
-            await in_thread(presence.do_retire, self.process_id)
+            await in_thread(leases.do_retire, self.process_id)
         except ApiError:
             logger.warning("process %s leaves without the database knowing; its lease will tell", self.process_id)
         await close_all()
@@ -249,7 +250,7 @@ class Engine:
     async def _hand_over(self, reply: Reply) -> None:
         try:
             await in_thread(
-                takeover.hand_over,
+                handover.hand_over,
                 tenant_id=reply.tenant_id,
                 chat_id=reply.chat_id,
                 reply_id=reply.id,
@@ -265,12 +266,12 @@ class Engine:
 
     # --- What happens elsewhere ---
 
-    def _changed(self, chat_id: uuid.UUID, owner_asked: bool, standing: Standing | None) -> None:
+    def _changed(self, chat_id: uuid.UUID, owner_asked: bool, snapshot: ChatSnapshot | None) -> None:
         """Something was committed, in whatever thread."""
-        self._soon(self._take_note, chat_id, owner_asked, standing)
+        self._soon(self._take_note, chat_id, owner_asked, snapshot)
 
-    def _take_note(self, chat_id: uuid.UUID, owner_asked: bool, standing: Standing | None) -> None:
-        self.hub.notify(chat_id, standing)
+    def _take_note(self, chat_id: uuid.UUID, owner_asked: bool, snapshot: ChatSnapshot | None) -> None:
+        self.hub.notify(chat_id, snapshot)
         if owner_asked:
             self._asked(chat_id)
         if self._cluster is not None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from websockets.frames import CloseCode
 
-from chats.following import Position, Running, Standing, read_standing
+from chats.following import ChatSnapshot, Position, Running, read_snapshot
 from chats.models import Message
 from lexicon import logs
 from lexicon.database import in_thread_until_answered
@@ -109,13 +109,13 @@ class ChatFeed:
         self._acknowledgements.append((follower, message))
         self.wake()
 
-    def wake(self, standing: Standing | None = None) -> None:
-        """Something changed in the database; `standing` is what was committed, where that is known."""
-        if standing is not None and self._task is None and self._cursor is not None:
-            if standing.follows(self._cursor):
-                self._take(standing)
+    def wake(self, snapshot: ChatSnapshot | None = None) -> None:
+        """Something changed in the database; `snapshot` is what was committed, where that is known."""
+        if snapshot is not None and self._task is None and self._cursor is not None:
+            if snapshot.follows(self._cursor):
+                self._take(snapshot)
                 return
-            if standing.last_sequence <= self._cursor:
+            if snapshot.last_sequence <= self._cursor:
                 return  # A reading, or what was committed later, told of it.
         self._stale = True
         if self._task is None:
@@ -148,17 +148,17 @@ class ChatFeed:
             while self._stale:
                 self._stale = False
                 self._admitting, self._joining = self._joining, []
-                standing = await in_thread_until_answered(read_standing, chat_id=self.chat_id, after=self._cursor)
-                self._apply(standing)
+                snapshot = await in_thread_until_answered(read_snapshot, chat_id=self.chat_id, after=self._cursor)
+                self._apply(snapshot)
         except Exception:
             self._fail()
         finally:
             self._task = None
         self.release()
 
-    def _take(self, standing: Standing) -> None:
+    def _take(self, snapshot: ChatSnapshot) -> None:
         try:
-            self._apply(standing)
+            self._apply(snapshot)
         except Exception:
             self._fail()
         self.release()
@@ -167,29 +167,29 @@ class ChatFeed:
         logger.exception("the feed of chat %s failed; its sockets are closed", self.chat_id)
         self._close_all(ApiError(INTERNAL_ERROR))
 
-    def _apply(self, standing: Standing | None) -> None:
-        if standing is None:
+    def _apply(self, snapshot: ChatSnapshot | None) -> None:
+        if snapshot is None:
             self._close_all(ApiError(CHAT_DELETED))
             return
         if self._cursor is None:
-            self._cursor, self._status_count = standing.last_sequence, standing.status_count
-        for message in standing.messages:
-            self._send_changes(standing, before=message.sequence)
+            self._cursor, self._status_count = snapshot.last_sequence, snapshot.status_count
+        for message in snapshot.messages:
+            self._send_changes(snapshot, before=message.sequence)
             self._send_message(message)
             self._cursor = message.sequence
-        if standing.is_behind:
+        if snapshot.is_behind:
             self._stale = True
             self._joining = self._admitting + self._joining
             self._admitting = []
             return
-        self._send_changes(standing, before=standing.last_sequence + 1)
+        self._send_changes(snapshot, before=snapshot.last_sequence + 1)
         # Some may have been forgotten before this reading.
-        self._status_count = standing.status_count
-        if standing.running is not None:
-            self._follow(standing.running)
+        self._status_count = snapshot.status_count
+        if snapshot.running is not None:
+            self._follow(snapshot.running)
         self._send_pieces()
         for newcomer in self._admitting:
-            self._admit(newcomer, standing)
+            self._admit(newcomer, snapshot)
         self._admitting = []
         self._answer_repeats()
 
@@ -197,11 +197,11 @@ class ChatFeed:
         for follower in self._followers:
             follower.put(item)
 
-    def _send_changes(self, standing: Standing, *, before: int) -> None:
+    def _send_changes(self, snapshot: ChatSnapshot, *, before: int) -> None:
         """Tell the changes of status that came before the message of that sequence, and were not told."""
-        unheard = standing.status_count - self._status_count
+        unheard = snapshot.status_count - self._status_count
         # What a later version may say more of a change is not for this one.
-        for after, status, *_ in standing.recent_statuses[-unheard:] if unheard else ():
+        for after, status, *_ in snapshot.recent_statuses[-unheard:] if unheard else ():
             if after < before:
                 self._send(wire.chat_status_changed(chat_id=self.chat_id, status=status))
                 self._status_count += 1
@@ -259,17 +259,17 @@ class ChatFeed:
             stream.sent.append(piece)
             stream.offset += len(piece)
 
-    def _admit(self, newcomer: Joining, standing: Standing) -> None:
+    def _admit(self, newcomer: Joining, snapshot: ChatSnapshot) -> None:
         if newcomer.joined.done():
             return  # It left while the database was read.
         follower = newcomer.follower
         for frame in newcomer.greeting:
             follower.put(frame)
-        if newcomer.status != standing.status:
-            follower.put(wire.chat_status_changed(chat_id=self.chat_id, status=standing.status))
+        if newcomer.status != snapshot.status:
+            follower.put(wire.chat_status_changed(chat_id=self.chat_id, status=snapshot.status))
         if newcomer.after is not None:
-            upto = standing.last_sequence
-            follower.put(replay(tenant_id=standing.tenant_id, chat_id=self.chat_id, after=newcomer.after, upto=upto))
+            upto = snapshot.last_sequence
+            follower.put(replay(tenant_id=snapshot.tenant_id, chat_id=self.chat_id, after=newcomer.after, upto=upto))
         if (stream := self._stream) is not None:
             follower.put(self._started(stream.running, resumed=True))
             if stream.sent:

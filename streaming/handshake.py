@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
-from chats.presence import Parameters
+from chats.connections import Parameters
 from lexicon.addresses import bounded_network
 from lexicon.errors import INVALID_REQUEST, ApiError
 from tenants import strangers

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from django.conf import settings
 from django.db import connections
 
-from chats import presence
+from chats.replies import leases
 from lexicon import metrics, redis
 from lexicon.database import misses_migrations
 
@@ -128,7 +128,7 @@ class Heartbeat:
                 continue
             asked = time.monotonic()
             try:
-                presence.beat(self._process_id)
+                leases.beat(self._process_id)
                 # Before the lease: whoever waits for that may ask for this at once.
                 self._problem = self._find_problem()
                 self._lease.renew(asked)
@@ -180,7 +180,7 @@ class Heartbeat:
 
     def _look_for_others(self) -> bool:
         """Whether another process lives here that this one cannot talk to; the log is told when one comes."""
-        others = presence.others_alive(self._process_id)
+        others = leases.others_alive(self._process_id)
         if others and not self._is_accompanied:
             logger.error(
                 "another process serves from this database, and REDIS_URL is not set: neither hears what the other "

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from chats.following import Position, Standing
+from chats.following import ChatSnapshot, Position
 from chats.models import Message
 from lexicon.errors import AUTH_ERROR, ApiError
 from streaming.feed import ChatFeed
@@ -139,10 +139,10 @@ class Hub:
 
     # --- Changes ---
 
-    def notify(self, chat_id: uuid.UUID, standing: Standing | None = None) -> None:
-        """Something in the chat was committed; since then it stands as `standing` says, where that is known."""
+    def notify(self, chat_id: uuid.UUID, snapshot: ChatSnapshot | None = None) -> None:
+        """Something in the chat was committed; since then it stands as `snapshot` says, where that is known."""
         if feed := self._feeds.get(chat_id):
-            feed.wake(standing)
+            feed.wake(snapshot)
         for watch in self._watches.get(chat_id, ()):
             watch.change()
 

@@ -15,8 +15,9 @@ from collections.abc import Callable
 
 from django.conf import settings
 
-from chats import idempotency, presence, takeover
+from chats import connections, idempotency
 from chats.models import Reply
+from chats.replies import leases, recovery
 from lexicon.database import in_thread
 from lexicon.errors import ApiError
 from streaming.heartbeat import Lease
@@ -25,7 +26,7 @@ from streaming.reply_runner import ReplyRunner
 
 logger = logging.getLogger(__name__)
 
-#: How often answers are forgotten that an Idempotency-Key brings back no more, in seconds.
+#: How often answers that an Idempotency-Key brings back no more, and processes long dead, are forgotten, in seconds.
 FORGET_SECONDS = 600.0
 
 
@@ -70,7 +71,7 @@ class Reconciler:
 
     async def reconcile_owned(self) -> None:
         """Compare what runs here with what the database says runs here. Raises ApiError SERVICE_UNAVAILABLE."""
-        for reply in await in_thread(takeover.owned, process_id=self._process_id):
+        for reply in await in_thread(recovery.owned, process_id=self._process_id):
             runner = self._runners.get(reply.id)
             if runner is None:
                 await self._run_forgotten(reply)
@@ -83,9 +84,11 @@ class Reconciler:
             count = len(runner.live.pieces)
             if count > runner.kept:
                 pieces = runner.live.pieces[runner.kept : count]
-                said.append((runner, count, takeover.Said(runner.reply.id, runner.reply.epoch, runner.kept, pieces)))
+                said.append(
+                    (runner, count, recovery.CheckpointDelta(runner.reply.id, runner.reply.epoch, runner.kept, pieces))
+                )
         if said and self._lease.holds():
-            await in_thread(takeover.do_checkpoint, process_id=self._process_id, said=[item for _, _, item in said])
+            await in_thread(recovery.do_checkpoint, process_id=self._process_id, said=[item for _, _, item in said])
             for runner, count, _ in said:
                 runner.kept = count
 
@@ -95,7 +98,7 @@ class Reconciler:
         It is asked for again: its runner may have ended since the list was read.
         """
         if await in_thread(
-            takeover.stands,
+            recovery.still_owns,
             tenant_id=reply.tenant_id,
             reply_id=reply.id,
             epoch=reply.epoch,
@@ -107,7 +110,7 @@ class Reconciler:
         if not self._may_adopt() or not self._lease.holds():
             return
         orphans = await in_thread(
-            takeover.find_orphans, process_id=self._process_id, dead_owners_too=self._lease.may_take_over()
+            recovery.find_orphans, process_id=self._process_id, dead_owners_too=self._lease.may_take_over()
         )
         is_first = True
         for orphan in orphans:
@@ -115,7 +118,7 @@ class Reconciler:
             is_leased = self._lease.may_take_over() if orphan.is_suspect else self._lease.holds()
             if not (is_leased and self._may_adopt()):
                 return
-            reply = await in_thread(takeover.adopt, orphan=orphan, process_id=self._process_id)
+            reply = await in_thread(recovery.adopt_orphan, orphan=orphan, process_id=self._process_id)
             if reply is None:
                 continue
             logger.info("reply %s is adopted, try %d", reply.id, reply.tries)
@@ -127,9 +130,10 @@ class Reconciler:
 
     async def _tidy(self) -> None:
         alive = self._hub.connection_ids
-        await in_thread(presence.tidy, process_id=self._process_id, open_connections=alive)
+        await in_thread(connections.tidy, process_id=self._process_id, open_connections=alive)
         if time.monotonic() - self._forgot_at >= FORGET_SECONDS:
             self._forgot_at = time.monotonic()
             await in_thread(idempotency.do_forget)
+            await in_thread(leases.forget_dead)
         if key_ids := self._hub.key_ids:
-            self._hub.close_keys(await in_thread(presence.dead_keys, key_ids))
+            self._hub.close_keys(await in_thread(connections.dead_keys, key_ids))

@@ -15,9 +15,9 @@ from agents.contract import End, Escalate, NoAnswer, Passage, Request, Source, T
 from agents.phrases import SAY
 from agents.rounds import Rounds
 from agents.rules import escalation_by_failure, who_answers
-from chats.ending import NOTHING_USED, Outcome
-from chats.history import Prepared
+from chats.agent_context import AgentContext
 from chats.models import Reply
+from chats.replies.ending import NOTHING_USED, Outcome
 from lexicon import metrics, tracing
 from streaming.coalescer import Coalescer
 from streaming.reply_text import ReplyText
@@ -44,7 +44,7 @@ class ReplyCollector:
         self._sources: list[Source] = []
 
     @tracing.spanned("model call")
-    async def listen(self, prepared: Prepared, coalescer: Coalescer) -> None:
+    async def listen(self, context: AgentContext, coalescer: Coalescer) -> None:
         """Give all the agent says to the coalescer, until it ends or the reply is as long as it may be.
 
         Raises what the agent raises.
@@ -52,14 +52,14 @@ class ReplyCollector:
 
         async def search(query: str) -> list[Passage]:
             # Whose knowledge that is says the server, never the model.
-            return await knowledge.find(tenant_id=prepared.tenant_id, question=query)
+            return await knowledge.find(tenant_id=context.tenant_id, question=query)
 
-        self._model, self._request = prepared.model, prepared.request
+        self._model, self._request = context.model, context.request
         self._asked = time.monotonic()
-        self._agent = rounds_for(who_answers(prepared.model, prepared.request), prepared.own, search=search)
+        self._agent = rounds_for(who_answers(context.model, context.request), context.own, search=search)
         tracing.describe(model=self._agent.model)
-        self._room = prepared.reply_max_characters
-        async with aclosing(self._agent.reply(prepared.request)) as events:
+        self._room = context.reply_max_characters
+        async with aclosing(self._agent.reply(context.request)) as events:
             async for event in events:
                 match event:
                     case Text(text):
@@ -79,7 +79,7 @@ class ReplyCollector:
                         self._finish_reason = finish_reason
                         break
         if self._escalate is not None:
-            self._say(_farewell(bool(self._spoke), prepared.request.policy.away_message), coalescer)
+            self._say(_farewell(bool(self._spoke), context.request.policy.away_message), coalescer)
 
     def _say(self, text: str, coalescer: Coalescer) -> bool:
         """Give the text to the coalescer; whether there was room for all of it."""

@@ -60,14 +60,14 @@ async def follow_reply(hub: Hub, reply: Reply, *, first: int = 0) -> AsyncGenera
             # Of a text that is written here nobody needs to ask the database.
             if watch.stale and (live is None or live.is_remote or live.closed):
                 watch.stale = False
-                standing = await in_thread_until_answered(read_reply, tenant_id=reply.tenant_id, reply_id=reply.id)
-                if standing is None:
+                snapshot = await in_thread_until_answered(read_reply, tenant_id=reply.tenant_id, reply_id=reply.id)
+                if snapshot is None:
                     yield Finished(_DELETED)
                     return
-                if standing.epoch != reply.epoch:
+                if snapshot.epoch != reply.epoch:
                     yield Finished(_LOST)
                     return
-                if standing.state not in Reply.OPEN:
+                if snapshot.state not in Reply.OPEN:
                     if live is not None:
                         await hub.read_to_end(live)
                     pieces = live.pieces if live is not None else []
@@ -77,12 +77,12 @@ async def follow_reply(hub: Hub, reply: Reply, *, first: int = 0) -> AsyncGenera
                         return
                     for piece in pieces[index:]:
                         yield piece
-                    for piece in split_pieces(standing.content[sum(map(len, pieces)) :]):
+                    for piece in split_pieces(snapshot.content[sum(map(len, pieces)) :]):
                         yield piece
-                    yield _finish(standing.state, standing.metadata)
+                    yield _finish(snapshot.state, snapshot.metadata)
                     return
-                if live is None and owner_id != standing.owner_id:
-                    owner_id = standing.owner_id
+                if live is None and owner_id != snapshot.owner_id:
+                    owner_id = snapshot.owner_id
                     continue
             if not await watch.wait(settings.PING_SECONDS):
                 yield KEEP_ALIVE

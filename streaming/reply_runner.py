@@ -10,10 +10,10 @@ from dataclasses import replace
 
 from agents import knowledge
 from agents.contract import AgentFailure
-from chats import takeover
-from chats.ending import Ended, Outcome, end_reply
-from chats.history import prepare_begun
+from chats.agent_context import build_context_of
 from chats.models import Reply
+from chats.replies import recovery
+from chats.replies.ending import Ended, Outcome, end_reply
 from lexicon import logs, metrics, tracing
 from lexicon.database import in_thread_until_answered
 from streaming.coalescer import Coalescer
@@ -80,7 +80,7 @@ class ReplyRunner:
                 logger.exception("reply %s can not be stored", reply.id)
                 outcome = Outcome(Reply.State.FAILED, "", {**outcome.metadata, "tokens_used": 0, "failed": True})
                 ended = await self._end(outcome)
-            if not ended.stands:
+            if not ended.is_owned:
                 raise Fenced
             tracing.describe(state=str(outcome.state), tokens=outcome.cost, model=outcome.metadata.get("model"))
             if ended.status is not None:
@@ -122,17 +122,17 @@ class ReplyRunner:
 
     async def _speak(self, collector: ReplyCollector) -> None:
         tenant_id = self.reply.tenant_id
-        prepared = await in_thread_until_answered(prepare_begun, self.reply)
-        if prepared is None:
+        context = await in_thread_until_answered(build_context_of, self.reply)
+        if context is None:
             raise Fenced
-        if prepared.search:
-            found = await knowledge.find(tenant_id=tenant_id, question=prepared.search)
-            prepared = replace(prepared, request=replace(prepared.request, passages=tuple(found)))
+        if context.search:
+            found = await knowledge.find(tenant_id=tenant_id, question=context.search)
+            context = replace(context, request=replace(context.request, passages=tuple(found)))
         coalescer = Coalescer(self._push, may_push=self._may_push, regain=self._reclaim)
         coalescing = asyncio.create_task(coalescer.run(), name=f"pieces of reply {self.reply.id}")
         try:
             try:
-                await collector.listen(prepared, coalescer)
+                await collector.listen(context, coalescer)
             finally:
                 # What a model said before it failed is kept, too.
                 coalescer.complete()
@@ -161,7 +161,7 @@ class ReplyRunner:
         lapses = self._lease.lapses
         reply = self.reply
         if not await in_thread_until_answered(
-            takeover.stands,
+            recovery.still_owns,
             tenant_id=reply.tenant_id,
             reply_id=reply.id,
             epoch=reply.epoch,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 if TYPE_CHECKING:
-    from chats.ending import Outcome
+    from chats.replies.ending import Outcome
 
 #: Most bytes of a piece as JSON, so that an SSE event with its frame stays within 4 KiB (CONTRACT).
 PIECE_BYTES = 4000

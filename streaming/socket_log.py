@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from chats.presence import Opened
+from chats.connections import Opened
 from lexicon import logs, metrics
 from lexicon.errors import AUTH_ERROR, RATE_LIMIT_EXCEEDED, WRONG_KEY_TYPE, ApiError
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from django import template
 
+from chats.inbox import longest_waiting
 from chats.staff_presence import who_is_there
-from chats.waiting import longest_waiting
 
 register = template.Library()
 

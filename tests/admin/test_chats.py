@@ -13,7 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from chats import admin_chat, people
+from chats import admin_chat, staff_replies
 from chats.models import Chat, Message, Reply, StaffPresence
 from chats.posting import post_message, read_draft
 from tests.admin.conftest import NewChat, answers_in, client_of, page_of, staff
@@ -57,7 +57,9 @@ def test_the_first_page_lists_who_waits_the_longest_waiting_first(sam: Client, n
 def test_who_got_a_persons_answer_does_not_wait(sam: Client, new_chat: NewChat) -> None:
     answered = new_chat("has an answer", status="escalated")
     new_chat("has none", status="escalated")
-    people.post_person_reply(tenant_id=answered.tenant_id, chat_id=answered.id, content="Here.", author_name="Sam")
+    staff_replies.post_person_reply(
+        tenant_id=answered.tenant_id, chat_id=answered.id, content="Here.", author_name="Sam"
+    )
     for page in (sam.get("/admin/"), sam.get(LIST, {"status": "waiting"})):
         assert "has none" in page.content.decode()
         assert "has an answer" not in page.content.decode()
@@ -124,7 +126,9 @@ def test_a_chat_that_is_being_deleted_is_not_there(sam: Client, new_chat: NewCha
 
 def test_the_transcript_says_who_said_what_in_order(sam: Client, new_chat: NewChat) -> None:
     chat = new_chat("Where is my parcel?", "On its way.", status="escalated")
-    people.post_person_reply(tenant_id=chat.tenant_id, chat_id=chat.id, content="It is here.", author_name="Sam Field")
+    staff_replies.post_person_reply(
+        tenant_id=chat.tenant_id, chat_id=chat.id, content="It is here.", author_name="Sam Field"
+    )
     seen = text(sam.get(page_of(chat)).content.decode())
     assert re.search(
         r"alice .* Where is my parcel\? .*the agent .* On its way\. .*Sam Field a person .* It is here\.", seen

@@ -207,19 +207,19 @@ def poison() -> None:
     from streaming import reply_runner
     from streaming.reply_collector import ReplyCollector
 
-    prepare, say = reply_runner.prepare_begun, ReplyCollector._say
+    build_context, say = reply_runner.build_context_of, ReplyCollector._say
 
     def prepare_poison(reply: Any) -> Any:
         if act := POISON.get(read_poison(reply.question.content)):
             act()
-        return prepare(reply)
+        return build_context(reply)
 
     def say_poison(self: Any, text: str, coalescer: Any) -> bool:
         if act := POISON.get(text.strip().lower() if text.isupper() else ""):
             act()
         return say(self, text, coalescer)
 
-    reply_runner.prepare_begun = prepare_poison
+    reply_runner.build_context_of = prepare_poison
     ReplyCollector._say = say_poison  # type: ignore[method-assign]
 
 

@@ -11,9 +11,9 @@ import pytest
 from django.db.models.functions import Now
 
 from chats.chats import do_create_chat
-from chats.ending import Ended, Outcome, end_reply
 from chats.models import Chat, Process, Reply
 from chats.posting import Draft, Posted, post_message
+from chats.replies.ending import Ended, Outcome, end_reply
 from tenants.models import Tenant
 from tests.cast import Actor, new_actor
 

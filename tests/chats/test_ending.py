@@ -10,10 +10,10 @@ import pytest
 from chats.changes import change_chat
 from chats.deletion import delete_chat
 from chats.models import Chat, Checkpoint, Message, Reply
-from chats.people import post_person_reply
 from chats.posting import Posted
+from chats.replies.stopping import request_stop
+from chats.staff_replies import post_person_reply
 from chats.statuses import REASON_CHARACTERS
-from chats.takeover import request_stop
 from tenants.credits import do_grant
 from tenants.models import Account, CreditEntry
 from tests.cast import Actor
@@ -25,7 +25,7 @@ Post = Callable[..., Posted]
 def test_the_reply_becomes_the_message_whose_id_it_had(post: Post, chat: Chat) -> None:
     posted = post()
     assert posted.reply is not None
-    assert end(posted.reply, content="said", metadata={"model": "m"}).stands
+    assert end(posted.reply, content="said", metadata={"model": "m"}).is_owned
     message = Message.objects.for_tenant(chat.tenant_id).get(id=posted.reply.id)
     assert (message.role, message.content, message.metadata) == ("assistant", "said", {"model": "m"})
     assert message.reply_to_id == posted.message.id
@@ -36,7 +36,7 @@ def test_the_end_of_another_epoch_is_not_stored(post: Post, chat: Chat) -> None:
     reply = post().reply
     assert reply is not None
     Reply.objects.for_tenant(chat.tenant_id).update(epoch=2)
-    assert not end(reply, epoch=1).stands
+    assert not end(reply, epoch=1).is_owned
     assert not Message.objects.for_tenant(chat.tenant_id).filter(id=reply.id).exists()
 
 
@@ -48,7 +48,7 @@ def test_a_second_end_answers_as_the_first_and_changes_nothing(post: Post, acme:
     assert second is not None
     ended = end(first, cost=5)
     again = end(first, content="other", cost=7)
-    assert again.stands
+    assert again.is_owned
     assert ended.next_reply is not None
     assert again.next_reply is not None
     assert again.next_reply.id == ended.next_reply.id == second.id
@@ -138,7 +138,7 @@ def test_the_end_of_a_deleted_chats_reply_is_charged_and_takes_the_chat_with_it(
     reply.refresh_from_db()
     assert reply.stop_requested
     ended = end(reply, state=Reply.State.STOPPED, cost=4)
-    assert (ended.stands, ended.status, ended.next_reply) == (True, None, None)
+    assert (ended.is_owned, ended.status, ended.next_reply) == (True, None, None)
     for model in (Chat, Message, Reply):
         assert not model.objects.for_tenant(acme.tenant_id).exists()
     account = Account.objects.get(tenant_id=acme.tenant_id)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from chats import places
+from chats.connections import Parameters, do_close_connection, open_connection
 from chats.models import Chat, Connection, Process
-from chats.presence import Parameters, do_close_connection, open_connection
 from lexicon.addresses import network_id
 from lexicon.errors import CONNECTION_LIMIT_EXCEEDED, ApiError
 from tenants.models import ApiKey, Tenant

@@ -12,9 +12,9 @@ from agents.catalog import NOTHING_OWN
 from agents.contract import AgentFailure, End, Escalate, Event, Policy, Request, Text, Usage
 from agents.phrases import SAY
 from agents.rounds import Rounds
-from chats.ending import Outcome
-from chats.history import Prepared
+from chats.agent_context import AgentContext
 from chats.models import Reply
+from chats.replies.ending import Outcome
 from streaming import reply_collector
 from streaming.coalescer import Coalescer
 from streaming.reply_collector import ReplyCollector
@@ -62,7 +62,7 @@ def speak(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
         request = Request("a question", policy=Policy(away_message=away), unanswered=unanswered)
         ended = Reply.State.DONE
         try:
-            await collector.listen(Prepared(uuid.uuid4(), "openai:x", NOTHING_OWN, request, room), coalescer)
+            await collector.listen(AgentContext(uuid.uuid4(), "openai:x", NOTHING_OWN, request, room), coalescer)
         except AgentFailure:
             ended = Reply.State.FAILED
         coalescer.complete()

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from chats.ending import Ended, Outcome
 from chats.models import Reply
+from chats.replies.ending import Ended, Outcome
 from streaming import reply_runner
 from streaming.reply_runner import ReplyRunner
 from streaming.reply_text import ReplyText
@@ -32,7 +32,7 @@ def ends(monkeypatch: pytest.MonkeyPatch) -> list[Outcome]:
         tried.append(outcome)
         if len(tried) == 1:
             raise ValueError("A string literal cannot contain NUL (0x00) characters.")
-        return Ended(stands=True, status="active")
+        return Ended(is_owned=True, status="active")
 
     monkeypatch.setattr(reply_runner, "end_reply", end_reply)
     return tried

@@ -88,7 +88,7 @@ PASSAGE = Passage("1", "Lamps", "A lamp takes a day. It needs a bulb. Return it 
 OTHER = Passage("2", "Light bulbs", "A bulb fits a lamp. It lasts for a year.", 0.89)
 SYNONYMS = [["sofa", "couch"], ["a b", "a", "a b a"], ["lamp lamp lamp", "lamp lamp", "light of a lamp"], ["x", "y z"]]
 KEYWORDS = ("refund", "a b a b c", "not not", "人", "person person person person x")
-#: Messages of a chat that are looked at (chats/history.py).
+#: Messages of a chat that are looked at (chats/agent_context.py).
 TURNS = 60
 
 

@@ -19,13 +19,14 @@ from django.db import connection, models, transaction
 from django.db.models import QuerySet
 from django.test import Client, RequestFactory
 
-from chats import following, idempotency, presence, takeover, waiting
+from chats import connections, following, idempotency, inbox
+from chats.agent_context import build_context
 from chats.deletion import delete_chat
-from chats.history import prepare
 from chats.models import Chat, Message, Process, Reply
-from chats.people import post_person_reply
 from chats.posting import post_message, read_draft
-from chats.queue import claim_next
+from chats.replies import leases, recovery, stopping
+from chats.replies.queue import claim_next
+from chats.staff_replies import post_person_reply
 from chats.tokens import make_token
 from tenants.admin_paging import TypedFilter
 from tenants.models import ApiKey, Tenant
@@ -87,26 +88,26 @@ def _post(large: Large) -> None:
 
 
 def _connect(large: Large) -> None:
-    parameters = presence.Parameters(large.acme.tenant_key, "alice", str(large.long.id))
-    presence.beat(large.process.id)
-    presence.open_connection(parameters=parameters, connection_id=uuid.uuid4(), process_id=large.process.id)
+    parameters = connections.Parameters(large.acme.tenant_key, "alice", str(large.long.id))
+    leases.beat(large.process.id)
+    connections.open_connection(parameters=parameters, connection_id=uuid.uuid4(), process_id=large.process.id)
 
 
 def _connect_visitor(large: Large) -> None:
     key = ApiKey.objects.for_tenant(large.acme.tenant_id).get(digest="a0")
     token, _ = make_token(key=key, chat_id=large.long.id, user_id="alice", ttl_seconds=60, of_visitor=True)
-    parameters = presence.Parameters("", "", "", token, network="203.0.113.7")
-    presence.open_connection(parameters=parameters, connection_id=uuid.uuid4(), process_id=large.process.id)
+    parameters = connections.Parameters("", "", "", token, network="203.0.113.7")
+    connections.open_connection(parameters=parameters, connection_id=uuid.uuid4(), process_id=large.process.id)
 
 
 def _adopt(large: Large) -> None:
-    orphan = takeover.find_orphans(process_id=large.process.id, dead_owners_too=True)[0]
-    assert takeover.adopt(orphan=orphan, process_id=large.process.id) is not None
+    orphan = recovery.find_orphans(process_id=large.process.id, dead_owners_too=True)[0]
+    assert recovery.adopt_orphan(orphan=orphan, process_id=large.process.id) is not None
 
 
 def _prepare(large: Large) -> None:
     reply = Reply.objects.for_tenant(large.acme.tenant_id).filter(chat=large.long)[0]
-    assert prepare(tenant_id=large.acme.tenant_id, reply_id=reply.id) is not None
+    assert build_context(tenant_id=large.acme.tenant_id, reply_id=reply.id) is not None
 
 
 def _delete(large: Large) -> None:
@@ -115,8 +116,8 @@ def _delete(large: Large) -> None:
 
 
 ASKED: dict[str, Callable[[Large], Any]] = {
-    "where a chat stands": lambda large: following.read_standing(chat_id=large.long.id, after=MANY - 10),
-    "a chat from its beginning": lambda large: following.read_standing(chat_id=large.long.id, after=0),
+    "where a chat stands": lambda large: following.read_snapshot(chat_id=large.long.id, after=MANY - 10),
+    "a chat from its beginning": lambda large: following.read_snapshot(chat_id=large.long.id, after=0),
     "chats from time to time": lambda large: following.read_positions([large.long.id]),
     "a replay": lambda large: following.read_messages(
         tenant_id=large.acme.tenant_id, chat_id=large.long.id, after=MANY // 2, upto=MANY // 2 + 50
@@ -126,19 +127,19 @@ ASKED: dict[str, Callable[[Large], Any]] = {
         tenant_id=large.acme.tenant_id, chat_id=large.long.id, content="hello", author_name="Sam"
     ),
     "the next reply": lambda large: claim_next(large.long, large.process.id),
-    "a stop": lambda large: takeover.request_stop(tenant_id=large.acme.tenant_id, chat_id=large.long.id),
+    "a stop": lambda large: stopping.request_stop(tenant_id=large.acme.tenant_id, chat_id=large.long.id),
     "a connection": _connect,
     "a visitor's connection": _connect_visitor,
     "a question": _prepare,
     "a deletion": _delete,
-    "orphans": lambda large: takeover.find_orphans(process_id=large.process.id, dead_owners_too=True),
-    "queues that stand still": lambda large: takeover.find_orphans(process_id=large.process.id, dead_owners_too=False),
+    "orphans": lambda large: recovery.find_orphans(process_id=large.process.id, dead_owners_too=True),
+    "queues that stand still": lambda large: recovery.find_orphans(process_id=large.process.id, dead_owners_too=False),
     "an adoption": _adopt,
-    "a process's replies": lambda large: takeover.owned(process_id=large.process.id),
-    "a process's sockets": lambda large: presence.tidy(process_id=large.process.id, open_connections=[]),
-    "a process's end": lambda large: presence.do_retire(Process.objects.create().id),
+    "a process's replies": lambda large: recovery.owned(process_id=large.process.id),
+    "a process's sockets": lambda large: connections.tidy(process_id=large.process.id, open_connections=[]),
+    "a process's end": lambda large: leases.do_retire(Process.objects.create().id),
     "old answers": lambda large: idempotency.do_forget(),
-    "who waits": lambda large: waiting.longest_waiting(20),
+    "who waits": lambda large: inbox.longest_waiting(20),
     "webhooks that are due": lambda large: claims.claim_due(sending={}, most=64),
 }
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from chats.models import Chat
-from chats.people import post_person_reply
+from chats.staff_replies import post_person_reply
 from tenants.models import EndUser
 from tests.cast import Actor
 from tests.rest.wire import TIMESTAMP, UUID, assert_refused, exchange

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from django.db import connection, transaction
 
-from chats.ending import Outcome, end_reply
 from chats.models import Reply
 from chats.posting import Draft, post_message
+from chats.replies.ending import Outcome, end_reply
 from tenants.models import Tenant
 from tests.cast import Actor, new_actor
 from tests.client import Socket, read_sse

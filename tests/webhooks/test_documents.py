@@ -15,7 +15,7 @@ import pytest
 
 from chats.changes import change_chat
 from chats.models import Process
-from chats.people import post_person_reply
+from chats.staff_replies import post_person_reply
 from lexicon.documents import openapi
 from lexicon.documents.webhooks import TOLD, body
 from tests.cast import Actor

@@ -10,12 +10,12 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from chats import telling
+from chats import webhook_payloads
 from chats.changes import change_chat
 from chats.deletion import delete_chat
 from chats.models import Chat, Process
-from chats.people import post_person_reply
 from chats.posting import Draft, Posted, post_message
+from chats.staff_replies import post_person_reply
 from tenants.models import Tenant
 from tests.cast import Actor
 from tests.chats.conftest import end
@@ -111,7 +111,7 @@ def test_staff_who_take_over_are_an_escalation_too_once(acme: Actor, chat: Chat)
     for _ in range(2):
         change_chat(tenant_id=acme.tenant_id, chat_id=chat.id, status="escalated")
     [body] = told(acme)
-    assert (body["event"], body["payload"]["reason"]) == ("conversation.escalated", telling.TAKEN_OVER)
+    assert (body["event"], body["payload"]["reason"]) == ("conversation.escalated", webhook_payloads.TAKEN_OVER)
 
 
 def test_an_agent_that_escalates_what_staff_took_over_is_no_news(acme: Actor, chat: Chat, process: uuid.UUID) -> None:
@@ -156,8 +156,8 @@ def test_a_repeated_message_is_told_once(acme: Actor, chat: Chat) -> None:
 
 
 def test_a_long_chat_is_told_by_its_latest_messages(acme: Actor, chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telling, "LATEST", 3)
-    monkeypatch.setattr(telling, "MOST_CHARACTERS", 10)
+    monkeypatch.setattr(webhook_payloads, "LATEST", 3)
+    monkeypatch.setattr(webhook_payloads, "MOST_CHARACTERS", 10)
     for content in ("one", "two", "three", "four"):
         post(acme, chat, content)
     new_endpoint(acme, events=["chat.closed"])

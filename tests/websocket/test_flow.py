@@ -16,7 +16,7 @@ import orjson
 import pytest
 
 from agents.contract import PACE
-from chats.following import Position, Standing
+from chats.following import ChatSnapshot, Position
 from chats.models import Message
 from lexicon.errors import CHAT_DELETED, ApiError
 from streaming.coalescer import Coalescer
@@ -420,7 +420,7 @@ async def test_a_feed_that_fails_leaves_nobody_waiting(monkeypatch: pytest.Monke
     def fail(**_: Any) -> None:
         raise LookupError("nobody foresaw this")
 
-    monkeypatch.setattr("streaming.feed.read_standing", fail)
+    monkeypatch.setattr("streaming.feed.read_snapshot", fail)
     wire = Wire()
     feed = ChatFeed(CHAT, lambda **reply: None)
     async with asyncio.timeout(SOON):
@@ -436,14 +436,14 @@ class Reading:
 
     def __init__(self) -> None:
         self.count = 0
-        self.standing = standing(0)
+        self.snapshot = snapshot(0)
         #: A reading that has begun goes on once it is set.
         self.may_end = threading.Event()
         self.may_end.set()
 
-    def __call__(self, *, after: int | None, **_: Any) -> Standing:
+    def __call__(self, *, after: int | None, **_: Any) -> ChatSnapshot:
         self.count += 1
-        found = self.standing
+        found = self.snapshot
         self.may_end.wait(SOON)
         first = found.last_sequence if after is None else after
         return replace(found, messages=[message(number + 1) for number in range(first, found.last_sequence)])
@@ -454,15 +454,15 @@ def message(sequence: int) -> Message:
     return Message(chat_id=CHAT, role="user", user=user, content=str(sequence), sequence=sequence)
 
 
-def standing(sequence: int) -> Standing:
+def snapshot(sequence: int) -> ChatSnapshot:
     """Where the chat stands with its message of that sequence, which is new."""
-    return Standing(uuid.uuid4(), "active", 0, [], sequence, None, [message(sequence)] if sequence else [])
+    return ChatSnapshot(uuid.uuid4(), "active", 0, [], sequence, None, [message(sequence)] if sequence else [])
 
 
 @pytest.fixture
 def reading(monkeypatch: pytest.MonkeyPatch) -> Reading:
     reading = Reading()
-    monkeypatch.setattr("streaming.feed.read_standing", reading)
+    monkeypatch.setattr("streaming.feed.read_snapshot", reading)
     return reading
 
 
@@ -498,8 +498,8 @@ async def test_what_a_commit_brings_is_sent_without_a_reading(reading: Reading) 
     wire = Wire()
     async with followed(wire) as feed:
         before = reading.count
-        feed.wake(standing(1))
-        feed.wake(standing(2))
+        feed.wake(snapshot(1))
+        feed.wake(snapshot(2))
         assert await sent(wire, 2) == ["1", "2"]
         assert reading.count == before
 
@@ -507,14 +507,14 @@ async def test_what_a_commit_brings_is_sent_without_a_reading(reading: Reading) 
 async def test_what_was_sent_before_is_not_sent_again(reading: Reading) -> None:
     wire = Wire()
     async with followed(wire) as feed:
-        reading.standing = standing(2)
+        reading.snapshot = snapshot(2)
         feed.wake()
         await idle(feed)
         before = reading.count
         # Commits are told of in any order.
-        feed.wake(standing(2))
-        feed.wake(standing(1))
-        feed.wake(standing(3))
+        feed.wake(snapshot(2))
+        feed.wake(snapshot(1))
+        feed.wake(snapshot(3))
         assert await sent(wire, 3) == ["1", "2", "3"]
         assert reading.count == before
 
@@ -522,8 +522,8 @@ async def test_what_was_sent_before_is_not_sent_again(reading: Reading) -> None:
 async def test_where_something_is_missing_before_it_all_is_read(reading: Reading) -> None:
     wire = Wire()
     async with followed(wire) as feed:
-        reading.standing = standing(2)
-        feed.wake(standing(2))
+        reading.snapshot = snapshot(2)
+        feed.wake(snapshot(2))
         assert await sent(wire, 2) == ["1", "2"]
 
 
@@ -536,8 +536,8 @@ async def test_what_a_commit_brings_during_a_reading_is_read(reading: Reading) -
         async with asyncio.timeout(SOON):
             while reading.count == before:  # noqa: ASYNC110
                 await asyncio.sleep(0)
-        reading.standing = standing(1)
-        feed.wake(standing(1))
+        reading.snapshot = snapshot(1)
+        feed.wake(snapshot(1))
         reading.may_end.set()
         assert await sent(wire, 1) == ["1"]
         await idle(feed)
@@ -547,7 +547,7 @@ async def test_what_a_commit_brings_during_a_reading_is_read(reading: Reading) -
 async def test_a_commit_that_can_not_be_told_closes_its_sockets(reading: Reading) -> None:
     wire = Wire()
     async with followed(wire) as feed:
-        feed.wake(replace(standing(1), messages=[Message(chat_id=CHAT, role="user", content="?", sequence=1)]))
+        feed.wake(replace(snapshot(1), messages=[Message(chat_id=CHAT, role="user", content="?", sequence=1)]))
         async with asyncio.timeout(SOON):
             while not wire.messages or wire.messages[-1]["type"] != "websocket.close":  # noqa: ASYNC110
                 await asyncio.sleep(0)
@@ -569,7 +569,7 @@ async def test_a_socket_that_joins_while_another_leaves_hears_what_comes(reading
         hub.leave(CHAT, first.follower)
         reading.may_end.set()
         await joining
-        reading.standing = standing(1)
+        reading.snapshot = snapshot(1)
         hub.notify(CHAT)
         assert await sent(second, 1) == ["1"]
     assert not first.frames

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from django.conf import settings
 
+from chats.connections import Parameters
 from chats.posting import Draft
-from chats.presence import Parameters
 from lexicon.errors import AUTH_ERROR, ApiError
 from streaming.frames import FrameError, Ping, Stop, find_client_message_id, read_frame
 from streaming.handshake import read_parameters

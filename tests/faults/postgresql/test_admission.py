@@ -10,8 +10,8 @@ import pytest
 from django.db import connections, transaction
 
 from chats.chats import do_create_chat
+from chats.connections import Parameters, open_connection
 from chats.models import Chat, Connection, Process
-from chats.presence import Parameters, open_connection
 from lexicon.errors import CONNECTION_LIMIT_EXCEEDED, ApiError
 from tenants.models import Account, Tenant
 from tests.cast import Actor

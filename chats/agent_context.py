@@ -34,7 +34,7 @@ _LATEST: Select[Any] = Select(
 )
 
 
-class Earlier(NamedTuple):
+class EarlierMessage(NamedTuple):
     """What counts of a message that was said before."""
 
     id: uuid.UUID
@@ -46,7 +46,7 @@ class Earlier(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class AgentContext:
     """A question as its agent gets it, and what its tenant's policy says."""
 
     tenant_id: uuid.UUID
@@ -59,27 +59,27 @@ class Prepared:
     search: str = ""
 
 
-def prepare(*, tenant_id: uuid.UUID, reply_id: uuid.UUID) -> Prepared | None:
+def build_context(*, tenant_id: uuid.UUID, reply_id: uuid.UUID) -> AgentContext | None:
     """What the reply answers; None where it is gone."""
     reply = _REPLY.first(tenant_id=tenant_id, reply_id=reply_id)
-    return None if reply is None else _prepared(reply)
+    return None if reply is None else _context_of(reply)
 
 
-def prepare_begun(reply: Reply) -> Prepared | None:
-    """As `prepare`, but what the reply's object has of its question and tenant is not read again."""
+def build_context_of(reply: Reply) -> AgentContext | None:
+    """As `build_context`, but what the reply's object has of its question and tenant is not read again."""
     if Reply.question.is_cached(reply) and Reply.tenant.is_cached(reply):
-        return _prepared(reply)
-    return prepare(tenant_id=reply.tenant_id, reply_id=reply.id)
+        return _context_of(reply)
+    return build_context(tenant_id=reply.tenant_id, reply_id=reply.id)
 
 
-def _prepared(reply: Reply) -> Prepared:
+def _context_of(reply: Reply) -> AgentContext:
     tenant = reply.tenant
     tenant_id = tenant.id
     latest = read_latest(reply.question)
     history = _turns(reply.question, latest)
     question = reply.question.content
     search = search_question(question, history)
-    return Prepared(
+    return AgentContext(
         tenant_id=tenant_id,
         model=tenant.model or settings.AGENT_MODEL,
         own=Own(base_url=tenant.model_base_url, api_key=tenant.model_api_key),
@@ -102,13 +102,13 @@ def _prepared(reply: Reply) -> Prepared:
     )
 
 
-def read_latest(question: Message) -> list[Earlier]:
+def read_latest(question: Message) -> list[EarlierMessage]:
     """The latest messages of the question's chat, oldest first."""
     rows = _LATEST.all(tenant_id=question.tenant_id, chat_id=question.chat_id)
-    return [Earlier(*row) for row in reversed(rows)]
+    return [EarlierMessage(*row) for row in reversed(rows)]
 
 
-def count_unanswered(latest: list[Earlier]) -> int:
+def count_unanswered(latest: list[EarlierMessage]) -> int:
     """How many of the latest replies held no answer or failed, back to one that did neither.
 
     A person's reply ends the count, and so does one that handed the chat to a person: that is settled.
@@ -124,7 +124,7 @@ def count_unanswered(latest: list[Earlier]) -> int:
     return count
 
 
-def _turns(question: Message, latest: list[Earlier]) -> tuple[Turn, ...]:
+def _turns(question: Message, latest: list[EarlierMessage]) -> tuple[Turn, ...]:
     """What was asked before the question, each with its answer. Empty replies are left out.
 
     A message sent while a reply streams is numbered before that reply, so sequence alone would not

@@ -12,23 +12,23 @@ import pytest
 
 from chats import wake
 from chats.changes import change_chat
-from chats.following import Standing, read_standing
+from chats.following import ChatSnapshot, read_snapshot
 from chats.models import Chat, Reply
 from chats.posting import Posted
 from streaming import wire
 from tests.chats.conftest import end
 
 Post = Callable[..., Posted]
-Committed = Callable[[Callable[[], Any]], Standing | None]
+Committed = Callable[[Callable[[], Any]], ChatSnapshot | None]
 
 
 @pytest.fixture
-def told() -> Iterator[list[Standing | None]]:
+def told() -> Iterator[list[ChatSnapshot | None]]:
     """What listeners were told, the latest last."""
-    told: list[Standing | None] = []
+    told: list[ChatSnapshot | None] = []
 
-    def listen(_: uuid.UUID, __: bool, standing: Standing | None) -> None:
-        told.append(standing)
+    def listen(_: uuid.UUID, __: bool, snapshot: ChatSnapshot | None) -> None:
+        told.append(snapshot)
 
     wake.listen(listen)
     yield told
@@ -36,40 +36,40 @@ def told() -> Iterator[list[Standing | None]]:
 
 
 @pytest.fixture
-def committed(told: list[Standing | None], django_capture_on_commit_callbacks: Any) -> Committed:
+def committed(told: list[ChatSnapshot | None], django_capture_on_commit_callbacks: Any) -> Committed:
     """Do something, and answer what was told of it once it was committed: one thing."""
 
-    def committed(act: Callable[[], Any]) -> Standing | None:
+    def committed(act: Callable[[], Any]) -> ChatSnapshot | None:
         told.clear()
         with django_capture_on_commit_callbacks(execute=True):
             act()
-        [standing] = told
-        return standing
+        [snapshot] = told
+        return snapshot
 
     return committed
 
 
-def frames(standing: Standing) -> list[Any]:
+def frames(snapshot: ChatSnapshot) -> list[Any]:
     """The messages as clients see them, but for the moment they are told."""
-    return [json.loads(frame) | {"timestamp": ""} for message in standing.messages for frame in wire.told(message)]
+    return [json.loads(frame) | {"timestamp": ""} for message in snapshot.messages for frame in wire.told(message)]
 
 
-def assert_is_what_a_reading_finds(standing: Standing | None, chat: Chat) -> None:
-    assert standing is not None
-    [message] = standing.messages
-    found = read_standing(chat_id=chat.id, after=message.sequence - 1)
+def assert_is_what_a_reading_finds(snapshot: ChatSnapshot | None, chat: Chat) -> None:
+    assert snapshot is not None
+    [message] = snapshot.messages
+    found = read_snapshot(chat_id=chat.id, after=message.sequence - 1)
     assert found is not None
-    assert frames(standing) == frames(found)
-    changes = [tuple(change) for change in standing.recent_statuses]
+    assert frames(snapshot) == frames(found)
+    changes = [tuple(change) for change in snapshot.recent_statuses]
     assert changes == [tuple(change) for change in found.recent_statuses]
-    assert replace(standing, messages=[], recent_statuses=[]) == replace(found, messages=[], recent_statuses=[])
+    assert replace(snapshot, messages=[], recent_statuses=[]) == replace(found, messages=[], recent_statuses=[])
 
 
 def test_a_question_whose_reply_begins(post: Post, chat: Chat, committed: Committed) -> None:
-    standing = committed(lambda: post("hé", metadata={"b": [1, None]}, client_message_id="one"))
-    assert standing is not None
-    assert standing.running is not None
-    assert_is_what_a_reading_finds(standing, chat)
+    snapshot = committed(lambda: post("hé", metadata={"b": [1, None]}, client_message_id="one"))
+    assert snapshot is not None
+    assert snapshot.running is not None
+    assert_is_what_a_reading_finds(snapshot, chat)
 
 
 def test_a_question_whose_reply_nobody_begins(post: Post, chat: Chat, committed: Committed) -> None:
@@ -78,10 +78,10 @@ def test_a_question_whose_reply_nobody_begins(post: Post, chat: Chat, committed:
 
 def test_a_question_that_opens_a_closed_chat(post: Post, chat: Chat, committed: Committed) -> None:
     change_chat(tenant_id=chat.tenant_id, chat_id=chat.id, status="closed")
-    standing = committed(post)
-    assert standing is not None
-    assert standing.status_count == 2
-    assert_is_what_a_reading_finds(standing, chat)
+    snapshot = committed(post)
+    assert snapshot is not None
+    assert snapshot.status_count == 2
+    assert_is_what_a_reading_finds(snapshot, chat)
 
 
 def test_a_message_that_a_person_answers(post: Post, chat: Chat, committed: Committed) -> None:
@@ -99,10 +99,10 @@ def test_a_reply_that_ends(post: Post, chat: Chat, committed: Committed) -> None
 def test_a_reply_that_calls_a_person(post: Post, chat: Chat, committed: Committed) -> None:
     reply = post().reply
     assert reply is not None
-    standing = committed(lambda: end(reply, escalate="they asked for one"))
-    assert standing is not None
-    assert standing.status == "escalated"
-    assert_is_what_a_reading_finds(standing, chat)
+    snapshot = committed(lambda: end(reply, escalate="they asked for one"))
+    assert snapshot is not None
+    assert snapshot.status == "escalated"
+    assert_is_what_a_reading_finds(snapshot, chat)
 
 
 def test_which_reply_runs_beside_another_one_only_a_reading_tells(post: Post, committed: Committed) -> None:

@@ -17,8 +17,10 @@ from chats.chats import do_create_chat
 from chats.deletion import delete_chat
 from chats.models import Chat, Checkpoint, Message, Process, Reply
 from chats.posting import Draft, Posted, post_message
-from chats.presence import do_retire
-from chats.takeover import Orphan, Said, adopt, do_checkpoint, find_orphans, hand_over, request_stop, stands
+from chats.replies.handover import hand_over
+from chats.replies.leases import do_retire
+from chats.replies.recovery import CheckpointDelta, Orphan, adopt_orphan, do_checkpoint, find_orphans, still_owns
+from chats.replies.stopping import request_stop
 from lexicon import metrics
 from tenants.credits import do_grant
 from tenants.models import Account, CreditEntry, Tenant
@@ -61,18 +63,18 @@ def test_a_process_never_finds_itself_dead(post: Post, process: uuid.UUID) -> No
 def test_adopting_raises_the_epoch_and_spends_a_try(post: Post, process: uuid.UUID, other_process: uuid.UUID) -> None:
     reply = started(post)
     die(process)
-    adopted = adopt(orphan=orphan_of(reply), process_id=other_process)
+    adopted = adopt_orphan(orphan=orphan_of(reply), process_id=other_process)
     assert adopted is not None
     assert (adopted.id, adopted.epoch, adopted.tries, adopted.owner_id) == (reply.id, 2, 2, other_process)
-    assert not stands(tenant_id=reply.tenant_id, reply_id=reply.id, epoch=1, process_id=process)
+    assert not still_owns(tenant_id=reply.tenant_id, reply_id=reply.id, epoch=1, process_id=process)
 
 
 def test_one_orphan_is_adopted_once(post: Post, process: uuid.UUID, other_process: uuid.UUID) -> None:
     reply = started(post)
     die(process)
     third = uuid.uuid4()
-    assert adopt(orphan=orphan_of(reply), process_id=other_process) is not None
-    assert adopt(orphan=orphan_of(reply), process_id=third) is None
+    assert adopt_orphan(orphan=orphan_of(reply), process_id=other_process) is not None
+    assert adopt_orphan(orphan=orphan_of(reply), process_id=third) is None
 
 
 def test_the_third_death_ends_the_reply_as_failed_with_what_checkpoints_know(
@@ -84,7 +86,7 @@ def test_the_third_death_ends_the_reply_as_failed_with_what_checkpoints_know(
     Checkpoint.objects.create(reply=reply, epoch=3, first_piece=0, pieces=["It ", "was "])
     Checkpoint.objects.create(reply=reply, epoch=3, first_piece=2, pieces=["late"])
     die(process)
-    assert adopt(orphan=orphan_of(reply), process_id=other_process) is None
+    assert adopt_orphan(orphan=orphan_of(reply), process_id=other_process) is None
     message = Message.objects.for_tenant(reply.tenant_id).get(id=reply.id)
     assert message.content == "It was late"
     assert (message.metadata["failed"], message.metadata["finish_reason"]) == (True, "abandoned")
@@ -96,9 +98,9 @@ def test_the_third_death_ends_the_reply_as_failed_with_what_checkpoints_know(
 def fall_silent_twice(reply: Reply, first: uuid.UUID, second: uuid.UUID, *, apart: float = 8.0) -> Reply | None:
     """The reply's owner falls silent, so many seconds later the next one; what a third process adopts then."""
     die(first)
-    assert adopt(orphan=orphan_of(reply), process_id=second) is not None
+    assert adopt_orphan(orphan=orphan_of(reply), process_id=second) is not None
     die(second, after=apart)
-    return adopt(orphan=orphan_of(reply), process_id=Process.objects.create().id)
+    return adopt_orphan(orphan=orphan_of(reply), process_id=Process.objects.create().id)
 
 
 @pytest.mark.parametrize("apart", [0.0, 8.0, 50.0])
@@ -130,22 +132,22 @@ def test_the_last_two_silences_count(post: Post, process: uuid.UUID, other_proce
     assert adopted is not None
     assert adopted.owner_id is not None
     die(adopted.owner_id, after=130)
-    assert adopt(orphan=orphan_of(reply), process_id=Process.objects.create().id) is None
+    assert adopt_orphan(orphan=orphan_of(reply), process_id=Process.objects.create().id) is None
 
 
 def test_who_stops_in_good_order_did_not_fall_silent(post: Post, process: uuid.UUID, other_process: uuid.UUID) -> None:
     reply = started(post)
     die(process)
-    adopted = adopt(orphan=orphan_of(reply), process_id=other_process)
+    adopted = adopt_orphan(orphan=orphan_of(reply), process_id=other_process)
     assert adopted is not None
     hand_over(tenant_id=reply.tenant_id, chat_id=reply.chat_id, reply_id=reply.id, epoch=adopted.epoch)
     third, fourth = (Process.objects.create().id for _ in range(2))
-    again = adopt(orphan=orphan_of(reply), process_id=third)
+    again = adopt_orphan(orphan=orphan_of(reply), process_id=third)
     assert again is not None
     assert (again.state, again.tries) == (Reply.State.RUNNING, 2)
     # But the one that comes after it is the second.
     die(third, after=30)
-    assert adopt(orphan=orphan_of(reply), process_id=fourth) is None
+    assert adopt_orphan(orphan=orphan_of(reply), process_id=fourth) is None
 
 
 def test_a_process_that_left_without_handing_over_did_not_fall_silent(
@@ -153,9 +155,9 @@ def test_a_process_that_left_without_handing_over_did_not_fall_silent(
 ) -> None:
     reply = started(post)
     die(process)
-    assert adopt(orphan=orphan_of(reply), process_id=other_process) is not None
+    assert adopt_orphan(orphan=orphan_of(reply), process_id=other_process) is not None
     do_retire(other_process)
-    again = adopt(orphan=orphan_of(reply), process_id=Process.objects.create().id)
+    again = adopt_orphan(orphan=orphan_of(reply), process_id=Process.objects.create().id)
     assert again is not None
     assert again.tries == 3
 
@@ -166,10 +168,10 @@ def test_an_owner_that_beats_again_later_fell_silent_when_it_did(
     """It was frozen, and lives by the time that the next one falls silent."""
     reply = started(post)
     die(process)
-    assert adopt(orphan=orphan_of(reply), process_id=other_process) is not None
+    assert adopt_orphan(orphan=orphan_of(reply), process_id=other_process) is not None
     Process.objects.filter(id=process).update(beat_at=timezone.now())
     die(other_process, after=8)
-    assert adopt(orphan=orphan_of(reply), process_id=process) is None
+    assert adopt_orphan(orphan=orphan_of(reply), process_id=process) is None
     assert Message.objects.for_tenant(reply.tenant_id).get(id=reply.id).metadata["finish_reason"] == "abandoned"
 
 
@@ -240,7 +242,7 @@ def test_a_third_death_that_is_one_failure_too_many_calls_a_person(
     reply = started(post)
     Reply.objects.for_tenant(reply.tenant_id).update(tries=3)
     die(process)
-    assert adopt(orphan=orphan_of(reply), process_id=other_process) is None
+    assert adopt_orphan(orphan=orphan_of(reply), process_id=other_process) is None
     chat.refresh_from_db()
     assert chat.status == status
     message = Message.objects.for_tenant(reply.tenant_id).get(id=reply.id)
@@ -253,7 +255,7 @@ def test_the_reply_after_one_that_died_thrice_is_answered(
     reply, second = started(post), started(post)
     Reply.objects.for_tenant(reply.tenant_id).filter(id=reply.id).update(tries=3)
     die(process)
-    adopted = adopt(orphan=orphan_of(reply), process_id=other_process)
+    adopted = adopt_orphan(orphan=orphan_of(reply), process_id=other_process)
     assert adopted is not None
     assert (adopted.id, adopted.state) == (second.id, Reply.State.RUNNING)
 
@@ -262,10 +264,10 @@ def test_a_stop_asked_of_a_dead_owner_is_carried_out_on_the_last_checkpoint(
     post: Post, process: uuid.UUID, other_process: uuid.UUID
 ) -> None:
     reply = started(post)
-    do_checkpoint(process_id=process, said=[Said(reply.id, 1, 0, ["half"])])
+    do_checkpoint(process_id=process, said=[CheckpointDelta(reply.id, 1, 0, ["half"])])
     request_stop(tenant_id=reply.tenant_id, chat_id=reply.chat_id)
     die(process)
-    assert adopt(orphan=orphan_of(reply), process_id=other_process) is None
+    assert adopt_orphan(orphan=orphan_of(reply), process_id=other_process) is None
     message = Message.objects.for_tenant(reply.tenant_id).get(id=reply.id)
     assert (message.content, message.metadata["stopped"]) == ("half", True)
 
@@ -277,7 +279,7 @@ def test_a_deleted_chat_whose_owner_is_dead_goes_with_the_sweep(
     delete_chat(tenant_id=chat.tenant_id, chat_id=chat.id)
     assert Chat.objects.for_tenant(chat.tenant_id).exists()
     die(process)
-    adopt(orphan=orphan_of(reply), process_id=other_process)
+    adopt_orphan(orphan=orphan_of(reply), process_id=other_process)
     assert not Chat.objects.for_tenant(chat.tenant_id).exists()
 
 
@@ -287,7 +289,7 @@ def test_a_reply_handed_over_waits_with_a_new_epoch_and_no_try_spent(post: Post,
     reply.refresh_from_db()
     assert (reply.state, reply.epoch, reply.tries, reply.owner_id) == (Reply.State.QUEUED, 2, 0, None)
     assert find_orphans(process_id=other_process, dead_owners_too=False) == [orphan_of(reply)]
-    adopted = adopt(orphan=orphan_of(reply), process_id=other_process)
+    adopted = adopt_orphan(orphan=orphan_of(reply), process_id=other_process)
     assert adopted is not None
     assert (adopted.state, adopted.epoch, adopted.tries) == (Reply.State.RUNNING, 2, 1)
 
@@ -297,7 +299,7 @@ def test_handing_over_what_another_owns_by_now_does_nothing(
 ) -> None:
     reply = started(post)
     die(process)
-    adopt(orphan=orphan_of(reply), process_id=other_process)
+    adopt_orphan(orphan=orphan_of(reply), process_id=other_process)
     hand_over(tenant_id=reply.tenant_id, chat_id=reply.chat_id, reply_id=reply.id, epoch=1)
     reply.refresh_from_db()
     assert (reply.state, reply.owner_id) == (Reply.State.RUNNING, other_process)
@@ -312,7 +314,7 @@ def test_a_reply_that_began_before_it_was_handed_over_ends_as_stopped_when_its_c
     second.refresh_from_db()
     assert second.state == Reply.State.DROPPED
     reply.refresh_from_db()
-    assert adopt(orphan=orphan_of(reply), process_id=other_process) is None
+    assert adopt_orphan(orphan=orphan_of(reply), process_id=other_process) is None
     assert Message.objects.for_tenant(chat.tenant_id).get(id=reply.id).metadata["stopped"] is True
 
 
@@ -321,8 +323,8 @@ def test_checkpoints_of_what_another_owns_by_now_are_not_kept(
 ) -> None:
     reply = started(post)
     die(process)
-    adopt(orphan=orphan_of(reply), process_id=other_process)
-    do_checkpoint(process_id=process, said=[Said(reply.id, 1, 0, ["late"])])
+    adopt_orphan(orphan=orphan_of(reply), process_id=other_process)
+    do_checkpoint(process_id=process, said=[CheckpointDelta(reply.id, 1, 0, ["late"])])
     assert not Checkpoint.objects.filter(reply=reply).exists()
 
 
@@ -335,8 +337,8 @@ def test_a_queue_behind_a_running_reply_is_no_orphan(post: Post, other_process: 
 def test_ending_after_adoption_is_fenced(post: Post, process: uuid.UUID, other_process: uuid.UUID) -> None:
     reply = started(post)
     die(process)
-    adopted = adopt(orphan=orphan_of(reply), process_id=other_process)
+    adopted = adopt_orphan(orphan=orphan_of(reply), process_id=other_process)
     assert adopted is not None
-    assert not end(reply, content="the zombie's", epoch=1).stands
-    assert end(adopted, content="the heir's").stands
+    assert not end(reply, content="the zombie's", epoch=1).still_owns
+    assert end(adopted, content="the heir's").still_owns
     assert Message.objects.for_tenant(reply.tenant_id).get(id=reply.id).content == "the heir's"

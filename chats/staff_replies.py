@@ -10,8 +10,8 @@ from chats import wake
 from chats.appending import append
 from chats.chats import open_chat
 from chats.models import Message
-from chats.queue import running
-from chats.telling import tell
+from chats.replies.queue import running
+from chats.webhook_payloads import tell
 
 
 @transaction.atomic

@@ -15,11 +15,11 @@ from agents.contract import Usage
 from chats import wake
 from chats.appending import append
 from chats.deletion import do_remove
-from chats.following import standing_with
+from chats.following import snapshot_after
 from chats.models import Chat, Checkpoint, Message, Reply
-from chats.queue import claim_next, drop_queued, running
+from chats.replies.queue import claim_next, drop_queued, running
 from chats.statuses import change_status, fit_reason
-from chats.telling import tell
+from chats.webhook_payloads import tell
 from lexicon import logs, metrics
 from lexicon.statements import Delete, Given, Select, Update
 from tenants import credits
@@ -68,7 +68,7 @@ class Ended:
     """How the end of a reply was received."""
 
     #: False where the fence held: somebody else owns the reply by now, or ended it.
-    stands: bool
+    is_owned: bool
     #: The chat's status after it; None where the chat is gone.
     status: str | None = None
     #: What the same process answers next.
@@ -91,7 +91,7 @@ def end_reply(
     reply = _LOCKED.first(tenant_id=tenant_id, reply_id=reply_id)
     if reply is None:
         # Its chat is gone.
-        return Ended(stands=True)
+        return Ended(is_owned=True)
     chat = reply.chat
     closed = _CLOSE.run(
         tenant_id=tenant_id, reply_id=reply_id, epoch=epoch, state=str(outcome.state), now=timezone.now()
@@ -105,7 +105,7 @@ def end_reply(
     if chat.deleted_at is not None:
         wake.after_commit(chat.id)
         do_remove(chat)
-        return Ended(stands=True)
+        return Ended(is_owned=True)
 
     message = Message(
         id=reply.id,
@@ -130,8 +130,8 @@ def end_reply(
     elif process_id is not None:
         next_reply = claim_next(chat, process_id)
     tell(chat, said=message, escalated=reason if changes else None)
-    wake.after_commit(chat.id, standing=standing_with(chat, message, None) if next_reply is None else None)
-    return Ended(stands=True, status=chat.status, next_reply=next_reply)
+    wake.after_commit(chat.id, snapshot=snapshot_after(chat, message, None) if next_reply is None else None)
+    return Ended(is_owned=True, status=chat.status, next_reply=next_reply)
 
 
 def _tell(reply: Reply, outcome: Outcome) -> None:
@@ -160,7 +160,7 @@ def _tell(reply: Reply, outcome: Outcome) -> None:
 
 def _ended_before(chat: Chat, replies: Any, process_id: uuid.UUID | None) -> Ended:
     if not replies.exclude(state__in=Reply.OPEN).exists():
-        return Ended(stands=False)
+        return Ended(is_owned=False)
     # Whether those who follow the chat were woken then is not known either.
     wake.after_commit(chat.id)
-    return Ended(stands=True, status=chat.status, next_reply=running(chat).filter(owner_id=process_id).first())
+    return Ended(is_owned=True, status=chat.status, next_reply=running(chat).filter(owner_id=process_id).first())

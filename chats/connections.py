@@ -1,19 +1,16 @@
-"""Which processes live, and which sockets do they hold?"""
+"""Which sockets are let in, and which of them are open?"""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Subquery
-from django.db.models.functions import Now
 
 from chats.chats import find_or_create_user, open_chat
-from chats.models import Chat, Connection, Process
+from chats.models import Chat, Connection
 from chats.places import look_around, take_place
 from chats.tokens import check_origin, read_token
 from lexicon import metrics
@@ -24,9 +21,6 @@ from lexicon.refusals import refused
 from lexicon.statements import Delete, Given
 from tenants.authentication import check_kind, name_of_key, open_key, open_live_key
 from tenants.models import ApiKey, EndUser, Tenant
-
-#: How long the row of a dead process is kept, for whoever wonders what happened.
-_DEAD_KEPT = timedelta(days=1)
 
 _PAGE_IS_FULL = "As many people as this page has room for chat at the moment"
 _ADDRESS_IS_FULL = "As many chats as one address may have are open from yours"
@@ -114,33 +108,12 @@ def do_close_connection(connection_id: uuid.UUID) -> None:
 _FORGET = Delete(lambda: Connection.objects.all_tenants().filter(id=Given("connection_id")))
 
 
-def beat(process_id: uuid.UUID) -> None:
-    """Renew the lease of a process, on the database's clock."""
-    if not Process.objects.filter(id=process_id).update(beat_at=Now()):
-        Process.objects.create(id=process_id)
-
-
-def others_alive(process_id: uuid.UUID) -> bool:
-    """Whether another process lives on this database: one that has beaten since this one started.
-
-    (The row of a process that died just before is younger than its lease too, but it beats no more.)
-    """
-    started = Process.objects.filter(id=process_id).values("started_at")
-    return Process.objects.living().exclude(id=process_id).filter(beat_at__gt=Subquery(started)).exists()
-
-
 def tidy(*, process_id: uuid.UUID, open_connections: Collection[uuid.UUID]) -> None:
-    """Delete this process's rows of sockets that are gone, and processes long dead."""
+    """Delete this process's rows of sockets that are gone."""
     mine = Connection.objects.all_tenants().filter(process_id=process_id)
     gone = set(mine.values_list("id", flat=True)) - set(open_connections)
     if gone:
         mine.filter(id__in=gone).delete()
-    Process.objects.filter(beat_at__lt=Now() - _DEAD_KEPT).delete()
-
-
-def do_retire(process_id: uuid.UUID) -> None:
-    """The process stops in good order: its connections are gone, its replies handed over."""
-    Process.objects.filter(id=process_id).delete()
 
 
 def dead_keys(key_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:

@@ -14,13 +14,13 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from agents.contract import Policy, Request
+from chats.agent_context import build_context, build_context_of
 from chats.changes import change_chat
 from chats.chats import do_create_chat
-from chats.history import prepare, prepare_begun
 from chats.models import Chat, Message, Reply, StaffPresence
-from chats.people import post_person_reply
 from chats.posting import Posted
 from chats.staff_presence import note_presence
+from chats.staff_replies import post_person_reply
 from tenants.models import Tenant
 from tests.chats.conftest import end
 
@@ -29,7 +29,7 @@ Post = Callable[..., Posted]
 
 def said_before(posted: Posted) -> list[tuple[str, str]]:
     assert posted.reply is not None
-    prepared = prepare(tenant_id=posted.message.tenant_id, reply_id=posted.reply.id)
+    prepared = build_context(tenant_id=posted.message.tenant_id, reply_id=posted.reply.id)
     assert prepared is not None
     assert prepared.request.question == posted.message.content
     return [(turn.role, turn.content) for turn in prepared.request.history]
@@ -99,7 +99,7 @@ def test_only_what_was_said_in_this_chat_is_told(post: Post, chat: Chat) -> None
         ("assistant", "Sam here"),
     ]
     assert posted.reply is not None
-    prepared = prepare(tenant_id=chat.tenant_id, reply_id=posted.reply.id)
+    prepared = build_context(tenant_id=chat.tenant_id, reply_id=posted.reply.id)
     assert prepared is not None
     assert "canary-" not in repr(prepared.request)
 
@@ -108,7 +108,7 @@ def test_the_tenants_policy_comes_with_the_question(post: Post, chat: Chat) -> N
     Tenant.objects.filter(id=chat.tenant_id).update(model="openai:gpt", instructions="Be kind.", reply_max_characters=7)
     posted = post("q1")
     assert posted.reply is not None
-    prepared = prepare(tenant_id=chat.tenant_id, reply_id=posted.reply.id)
+    prepared = build_context(tenant_id=chat.tenant_id, reply_id=posted.reply.id)
     assert prepared is not None
     assert (prepared.model, prepared.request.instructions, prepared.reply_max_characters) == (
         "openai:gpt",
@@ -137,7 +137,7 @@ def test_where_vectors_are_made_the_search_is_left_to_who_asks_for_them(post: Po
     posted = post("And to Norway?")
     assert posted.reply is not None
     with CaptureQueriesContext(connection) as captured:
-        prepared = prepare(tenant_id=chat.tenant_id, reply_id=posted.reply.id)
+        prepared = build_context(tenant_id=chat.tenant_id, reply_id=posted.reply.id)
     assert prepared is not None
     assert (prepared.search, prepared.request.passages) == ("How long does delivery take?\nAnd to Norway?", ())
     assert not any("agents_article" in query["sql"] for query in captured.captured_queries)
@@ -152,7 +152,7 @@ STOPPED = {"state": Reply.State.STOPPED, "metadata": {"stopped": True}}
 
 def request_of(posted: Posted) -> Request:
     assert posted.reply is not None
-    prepared = prepare(tenant_id=posted.message.tenant_id, reply_id=posted.reply.id)
+    prepared = build_context(tenant_id=posted.message.tenant_id, reply_id=posted.reply.id)
     assert prepared is not None
     return prepared.request
 
@@ -243,9 +243,9 @@ def test_a_reply_that_begins_is_prepared_as_any_other_and_nothing_at_hand_is_rea
     posted = post("q2")
     assert posted.reply is not None
     with CaptureQueriesContext(connection) as queries:
-        prepared = prepare_begun(posted.reply)
+        prepared = build_context_of(posted.reply)
     assert prepared is not None
-    assert prepared == prepare(tenant_id=posted.message.tenant_id, reply_id=posted.reply.id)
+    assert prepared == build_context(tenant_id=posted.message.tenant_id, reply_id=posted.reply.id)
     assert [query["sql"] for query in queries if '"tenants_tenant"."instructions"' in query["sql"]] == []
 
 
@@ -253,7 +253,7 @@ def test_of_a_reply_that_was_found_by_itself_the_rest_is_read(post: Post) -> Non
     posted = post("q1")
     assert posted.reply is not None
     found = Reply.objects.for_tenant(posted.message.tenant_id).get(id=posted.reply.id)
-    assert prepare_begun(found) == prepare_begun(posted.reply)
+    assert build_context_of(found) == build_context_of(posted.reply)
 
 
 def test_a_reply_that_is_gone_is_not_prepared(post: Post) -> None:
@@ -262,4 +262,4 @@ def test_a_reply_that_is_gone_is_not_prepared(post: Post) -> None:
     found = Reply.objects.for_tenant(posted.message.tenant_id).get(id=posted.reply.id)
     found.delete()
     found.id = posted.reply.id
-    assert prepare_begun(found) is None
+    assert build_context_of(found) is None

@@ -1,4 +1,4 @@
-"""What happens to replies whose process is gone, stops, or is asked to stop?"""
+"""What becomes of the replies of a process that died, and what does a process keep so that another can go on?"""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from django.utils import timezone
 from agents.contract import Usage
 from agents.rules import escalation_by_failure
 from chats import wake
-from chats.ending import Outcome, end_reply
-from chats.history import count_unanswered, read_latest
+from chats.agent_context import count_unanswered, read_latest
 from chats.models import Chat, Checkpoint, Process, Reply
-from chats.queue import claim_next, running
+from chats.replies.ending import Outcome, end_reply
+from chats.replies.queue import claim_next, running
 from lexicon import logs, metrics
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def find_orphans(*, process_id: uuid.UUID, dead_owners_too: bool) -> list[Orphan
 
 
 @transaction.atomic
-def adopt(*, orphan: Orphan, process_id: uuid.UUID) -> Reply | None:
+def adopt_orphan(*, orphan: Orphan, process_id: uuid.UUID) -> Reply | None:
     """The reply this process runs from now on in the orphan's chat; None where there is none (any more).
 
     One whose third try died, or on which two owners fell silent within a minute, ends as failed, one that was asked to
@@ -102,7 +102,7 @@ def adopt(*, orphan: Orphan, process_id: uuid.UUID) -> Reply | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class CheckpointDelta:
     """Pieces of a reply's text that no checkpoint has yet."""
 
     reply_id: uuid.UUID
@@ -112,16 +112,16 @@ class Said:
 
 
 @transaction.atomic
-def do_checkpoint(*, process_id: uuid.UUID, said: list[Said]) -> None:
+def do_checkpoint(*, process_id: uuid.UUID, said: list[CheckpointDelta]) -> None:
     """Keep what was said since the last time, of the replies this process still owns."""
     mine = Reply.objects.all_tenants().filter(owner_id=process_id, state=Reply.State.RUNNING)
     mine = mine.filter(id__in=[item.reply_id for item in said]).order_by("id").select_for_update(no_key=True)
-    standing = set(mine.values_list("id", "epoch"))
+    snapshot = set(mine.values_list("id", "epoch"))
     Checkpoint.objects.bulk_create(
         [
             Checkpoint(reply_id=item.reply_id, epoch=item.epoch, first_piece=item.first_piece, pieces=item.pieces)
             for item in said
-            if (item.reply_id, item.epoch) in standing
+            if (item.reply_id, item.epoch) in snapshot
         ],
         ignore_conflicts=True,
     )
@@ -132,32 +132,13 @@ def owned(*, process_id: uuid.UUID) -> list[Reply]:
     return list(Reply.objects.all_tenants().filter(owner_id=process_id, state=Reply.State.RUNNING))
 
 
-def stands(*, tenant_id: uuid.UUID, reply_id: uuid.UUID, epoch: int, process_id: uuid.UUID) -> bool:
+def still_owns(*, tenant_id: uuid.UUID, reply_id: uuid.UUID, epoch: int, process_id: uuid.UUID) -> bool:
     """Whether the process still owns this try of the reply."""
     replies = Reply.objects.for_tenant(tenant_id).filter(id=reply_id, epoch=epoch, owner_id=process_id)
     return replies.filter(state=Reply.State.RUNNING).exists()
 
 
-@transaction.atomic
-def hand_over(*, tenant_id: uuid.UUID, chat_id: uuid.UUID, reply_id: uuid.UUID, epoch: int) -> None:
-    """Queue a running reply again, its try not spent: its process stops in good order."""
-    Chat.objects.for_tenant(tenant_id).select_for_update(no_key=True).filter(id=chat_id).first()
-    Reply.objects.for_tenant(tenant_id).filter(id=reply_id, epoch=epoch, state=Reply.State.RUNNING).update(
-        state=Reply.State.QUEUED, owner=None, epoch=F("epoch") + 1, tries=F("tries") - 1
-    )
-    wake.after_commit(chat_id)
-
-
-def request_stop(*, tenant_id: uuid.UUID, chat_id: uuid.UUID, reply_id: uuid.UUID | None = None) -> None:
-    """Ask the owner of the chat's running reply (only of `reply_id`, if given) to stop; nothing happens without one."""
-    asked = Reply.objects.for_tenant(tenant_id).filter(chat_id=chat_id, state=Reply.State.RUNNING)
-    if reply_id is not None:
-        asked = asked.filter(id=reply_id)
-    if asked.update(stop_requested=True):
-        wake.after_commit(chat_id, owner_asked=True)
-
-
-def said_until(reply: Reply) -> str:
+def checkpointed_text(reply: Reply) -> str:
     """The text of the reply's latest try, as far as checkpoints know it."""
     rows = Checkpoint.objects.filter(reply=reply)
     latest = rows.aggregate(epoch=Max("epoch"))["epoch"]
@@ -192,7 +173,7 @@ def _tell_abandoned(reply: Reply) -> None:
 
 
 def _end_for_the_dead(reply: Reply, state: str, process_id: uuid.UUID) -> Reply | None:
-    content = said_until(reply)
+    content = checkpointed_text(reply)
     # The dead owner's count is lost; a token is about four characters.
     cost = -(-len(content) // 4)
     metadata = {"model": reply.tenant.model or settings.AGENT_MODEL, "tokens_used": cost, str(state): True}

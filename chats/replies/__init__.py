@@ -1,0 +1,1 @@
+"""What is owed to a chat: how a reply is claimed, ended, stopped, handed over and recovered."""
