@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 
-from agents.answer import Answer
 from agents.contract import Exchange, Request
 from agents.prompts import read_object, system_text
 from agents.remote import RemoteAgent
+from agents.stream_accumulator import StreamAccumulator
 
 #: The version of the API that this file speaks.
 VERSION = "2023-06-01"
@@ -29,7 +29,7 @@ _PASSING = ("overloaded_error", "api_error", "timeout_error", "rate_limit_error"
 _NOTHING = "(nothing)"
 
 
-class Message(Answer):
+class Message(StreamAccumulator):
     """A streamed message."""
 
     def __init__(self) -> None:

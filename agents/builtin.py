@@ -12,7 +12,7 @@ import re
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 
-from agents import quoting, recall
+from agents import answer_composer, dialogue_state
 from agents.contract import End, Escalate, Event, NoAnswer, Passage, Request, Source, Text, Turn, Usage
 from agents.intents import intent
 from agents.phrases import SAY
@@ -73,8 +73,8 @@ class BuiltinAgent:
 def _answer(request: Request) -> _Answer:
     if keyword := keyword_in(request):
         return _Answer(SAY["hand_over"], escalate=f"The user said “{keyword}”.")
-    recent = recall.since_handed_over(request.history)
-    if recall.chosen(request.question, recent) is not None:
+    recent = dialogue_state.since_handed_over(request.history)
+    if dialogue_state.chosen(request.question, recent) is not None:
         return _look_up(request, recent)
     match intent(request.question, recent):
         case "person":
@@ -82,7 +82,7 @@ def _answer(request: Request) -> _Answer:
         case "anger":
             return _hand_over("could_not_help", "The user is angry.")
         case "frustration":
-            if recall.was_frustrated(recent):
+            if dialogue_state.was_frustrated(recent):
                 return _hand_over("could_not_help", "The user has lost patience twice.")
             return _apologise(request)
         case "no" | "noted":
@@ -95,34 +95,34 @@ def _answer(request: Request) -> _Answer:
 
 def _look_up(request: Request, recent: Sequence[Turn]) -> _Answer:
     """The answer to a question, as far as the passages hold one."""
-    replies = recall.answers_before(request.question, recent)
-    answers = [reply for reply in replies if not recall.asked_back(reply)]
+    replies = dialogue_state.answers_before(request.question, recent)
+    answers = [reply for reply in replies if not dialogue_state.asked_back(reply)]
     if len(answers) + 1 >= SAME_QUESTIONS:
         return _hand_over("could_not_help", "The user asked the same three times.")
-    passages = quoting.known(request.passages, request.policy.answer_threshold)
-    meant = recall.search_question(request.question, recent)
-    titles = recall.chosen(request.question, recent)
+    passages = answer_composer.known(request.passages, request.policy.answer_threshold)
+    meant = dialogue_state.search_question(request.question, recent)
+    titles = dialogue_state.chosen(request.question, recent)
     if titles is not None:
         passages = [passage for passage in passages if passage.title in titles]
         return _quote([(passage, meant) for passage in passages]) if passages else _unknown(request, "unknown")
     if answers:
-        return _again(request, meant, passages, recall.titles_quoted(answers))
+        return _again(request, meant, passages, dialogue_state.titles_quoted(answers))
     if not passages:
         return _unknown(request, "unknown")
-    if two := quoting.answers_of_two(request.question, request.passages, request.policy.answer_threshold):
+    if two := answer_composer.answers_of_two(request.question, request.passages, request.policy.answer_threshold):
         return _quote(two)
     # At most once for a question: not after asking back in vain.
-    if quoting.tie(passages) and not replies and not (recent and recall.asked_back(recent[-1].content)):
+    if answer_composer.tie(passages) and not replies and not (recent and dialogue_state.asked_back(recent[-1].content)):
         return _Answer(SAY["which"].format(first=passages[0].title, second=passages[1].title))
     said = recent[-1].content if recent else ""
-    text = quoting.quote(passages[0], meant, own=request.question, said=said)
+    text = answer_composer.quote(passages[0], meant, own=request.question, said=said)
     return _Answer(text, passages=(passages[0],))
 
 
 def _apologise(request: Request) -> _Answer:
     """The answer to somebody who has lost patience; where they ask something besides, that is answered as well."""
-    passages = quoting.known(request.passages, request.policy.answer_threshold)[:1]
-    quotes = [quoting.quote(passage, request.question) for passage in passages]
+    passages = answer_composer.known(request.passages, request.policy.answer_threshold)[:1]
+    quotes = [answer_composer.quote(passage, request.question) for passage in passages]
     return _Answer("\n\n".join([SAY["sorry"], *quotes, SAY["offer"]]), passages=tuple(passages))
 
 
@@ -144,7 +144,7 @@ def _unknown(request: Request, say: str) -> _Answer:
 
 def _quote(answers: Sequence[tuple[Passage, str]], *, before: str = "") -> _Answer:
     """Each passage, trimmed to its question."""
-    quotes = [quoting.quote(passage, question) for passage, question in answers]
+    quotes = [answer_composer.quote(passage, question) for passage, question in answers]
     text = "\n\n".join([before, *quotes] if before else quotes)
     return _Answer(text, passages=tuple(passage for passage, _ in answers))
 

@@ -11,8 +11,8 @@ from agents import connections
 from agents.anthropic import AnthropicAgent
 from agents.builtin import BuiltinAgent
 from agents.contract import Agent, AgentFailure
+from agents.deadline import Timeouts
 from agents.openai_compatible import OpenAICompatibleAgent
-from agents.patience import Timeouts
 from agents.remote import RemoteAgent
 from agents.rounds import Rounds
 from agents.toolbox import Search
@@ -21,7 +21,7 @@ from lexicon.fields import Unreadable
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
+class ModelCredentials:
     """What a tenant brings of its own; its key is in no representation."""
 
     base_url: str = ""
@@ -31,7 +31,7 @@ class Own:
         return bool(self.base_url or self.api_key)
 
 
-NOTHING_OWN = Own()
+NO_CREDENTIALS = ModelCredentials()
 
 
 class UnknownModel(ValueError):
@@ -41,20 +41,20 @@ class UnknownModel(ValueError):
         super().__init__(f"There is no model {model!r}. Use one of: {', '.join(_BACKENDS)}.")
 
 
-def _builtin(name: str, own: Own) -> Agent:
+def _builtin(name: str, own: ModelCredentials) -> Agent:
     return BuiltinAgent(words_per_second=settings.BUILTIN_WORDS_PER_SECOND)
 
 
-def _openai(name: str, own: Own) -> Agent:
+def _openai(name: str, own: ModelCredentials) -> Agent:
     return _remote(OpenAICompatibleAgent, name, own, settings.OPENAI_BASE_URL, settings.OPENAI_API_KEY)
 
 
-def _anthropic(name: str, own: Own) -> Agent:
+def _anthropic(name: str, own: ModelCredentials) -> Agent:
     return _remote(AnthropicAgent, name, own, settings.ANTHROPIC_BASE_URL, settings.ANTHROPIC_API_KEY)
 
 
 #: Each backend, by how its models are written.
-_BACKENDS: dict[str, Callable[[str, Own], Agent]] = {
+_BACKENDS: dict[str, Callable[[str, ModelCredentials], Agent]] = {
     "builtin": _builtin,
     "openai:<model>": _openai,
     "anthropic:<model>": _anthropic,
@@ -85,7 +85,7 @@ def check_key(api_key: str) -> None:
         raise ValueError("A key has letters, digits and signs only, without spaces and line breaks.")
 
 
-def agent_for(model: str, own: Own = NOTHING_OWN) -> Agent:
+def agent_for(model: str, own: ModelCredentials = NO_CREDENTIALS) -> Agent:
     """The agent that answers as `model`: "builtin", "openai:<model>" or "anthropic:<model>".
 
     Making one costs nothing worth keeping it, so that no tenant's key is kept either.
@@ -95,7 +95,7 @@ def agent_for(model: str, own: Own = NOTHING_OWN) -> Agent:
     return _BACKENDS[_written(model)](model.partition(":")[2], own)
 
 
-def rounds_for(model: str, own: Own, *, search: Search) -> Rounds:
+def rounds_for(model: str, own: ModelCredentials, *, search: Search) -> Rounds:
     """One reply of that agent, with its tools, and with the installation's stand-in where it is the installation's.
 
     What a tenant's own model was to read goes to nobody else. Raises as `agent_for`.
@@ -116,7 +116,7 @@ async def close_all() -> None:
     await connections.close()
 
 
-def _remote(backend: type[RemoteAgent], name: str, own: Own, base_url: str, api_key: str) -> Agent:
+def _remote(backend: type[RemoteAgent], name: str, own: ModelCredentials, base_url: str, api_key: str) -> Agent:
     """A model of the installation's, or a tenant's own: the installation's key never goes to a tenant's address."""
     if isinstance(own.api_key, Unreadable):
         raise AgentFailure(f"the key of this tenant's model {Unreadable.PROBLEM}", reason="status")

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 
-from agents.terms import term_set
+from agents.analyzer import term_set
 
 _BLANK_LINES = re.compile(r"\n[ \t]*\n\s*")
 # Between two sentences: white space after a mark, or a line's end before the next point of a list.

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Literal
 
+from agents.analyzer import terms, words
 from agents.contract import Turn
 from agents.phrases import ENGLISH, SAY
-from agents.terms import terms, words
 
 Intent = Literal[
     "greeting", "thanks", "farewell", "identity", "noted", "person", "frustration", "anger", "no", "question"

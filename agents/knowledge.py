@@ -1,6 +1,6 @@
 """What does a tenant know about a question?
 
-What is searched is remembered (agents/shelves.py), what is quoted is read: a passage is as its article is now.
+What is searched is remembered (agents/inverted_index.py), what is quoted is read: a passage is as its article is now.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from collections.abc import Iterable, Sequence
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from agents import embeddings, questions, ranking, shelves, vectors
+from agents import embeddings, inverted_index, query, ranking, vectors
+from agents.analyzer import term_set
 from agents.contract import Passage
 from agents.embeddings import Vector
 from agents.excerpts import excerpt
+from agents.inverted_index import InvertedIndex
 from agents.languages import primary
 from agents.models import TEXT_FIELDS, Article, ArticleVersion, new_stamp
 from agents.ranking import Concept
-from agents.shelves import Shelf
-from agents.terms import term_set
 from lexicon.database import in_thread_until_answered
 
 #: Longest passage, in characters: a long paragraph; three of them are no burden to a model.
@@ -92,24 +92,24 @@ def search(*, tenant_id: uuid.UUID, question: str, limit: int = 3, vector: Vecto
     With the question's `vector` the order is that of words and of meaning, fused by reciprocal rank; the
     score is the share or the cosine, whichever is more.
     """
-    state, synonyms = shelves.look(tenant_id)
-    library = shelves.library(tenant_id)
+    state, synonyms = inverted_index.read_revision(tenant_id)
+    tenant_index = inverted_index.tenant_index(tenant_id)
     scores: dict[uuid.UUID, float] = {}
     wanted: dict[str, list[Concept]] = {}
-    with library.lock:
-        if library.state != state:
-            library.renew(tenant_id)
-        for language, shelf in library.shelves.items():
-            wanted[language] = _meant(questions.concepts(question, language, synonyms), shelf)
-            for number, score in ranking.rank(wanted[language], shelf).items():
-                scores[library.articles[number]] = score
+    with tenant_index.lock:
+        if tenant_index.state != state:
+            tenant_index.renew(tenant_id)
+        for language, index in tenant_index.indexes.items():
+            wanted[language] = _meant(query.concepts(question, language, synonyms), index)
+            for number, score in ranking.rank(wanted[language], index).items():
+                scores[tenant_index.articles[number]] = score
     if vector is None:
         best = heapq.nsmallest(limit, scores, key=lambda article_id: (-scores[article_id], article_id))
     else:
-        cosines = vectors.nearest(tenant_id, library, vector)
+        cosines = vectors.nearest(tenant_id, tenant_index, vector)
         best = ranking.fuse(scores, cosines)[:limit]
         scores = {article_id: max(scores.get(article_id, 0.0), cosines.get(article_id, 0.0)) for article_id in best}
-    articles = shelves.published(tenant_id).order_by().in_bulk(best) if best else {}
+    articles = inverted_index.published(tenant_id).order_by().in_bulk(best) if best else {}
     return [
         Passage(
             article_id=str(article.id),
@@ -130,15 +130,15 @@ async def find(*, tenant_id: uuid.UUID, question: str) -> list[Passage]:
     return await in_thread_until_answered(search, tenant_id=tenant_id, question=question, vector=vector)
 
 
-def _meant(wanted: list[Concept], shelf: Shelf) -> list[Concept]:
+def _meant(wanted: list[Concept], index: InvertedIndex) -> list[Concept]:
     """What is wanted, where no article uses a word with that which most of them use of those a slip away from it."""
     meant = []
     for concept in wanted:
-        if concept.word and not any(shelf.uses(term) for term in concept.terms):
-            known = [term for term in questions.slips(concept.word, shelf.language) if shelf.uses(term)]
+        if concept.word and not any(index.uses(term) for term in concept.terms):
+            known = [term for term in query.slips(concept.word, index.language) if index.uses(term)]
             if known:
-                best = min(known, key=lambda term: (-len(shelf.uses(term)), term))
-                concept = questions.concept(best, shelf.language)
+                best = min(known, key=lambda term: (-len(index.uses(term)), term))
+                concept = query.concept(best, index.language)
         meant.append(concept)
     return list(dict.fromkeys(meant))
 

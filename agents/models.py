@@ -54,7 +54,7 @@ class Article(Text):
     """Something the tenant wants its users to know. Saved by `agents.knowledge.save_article`."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    #: Another one with every saving, so that a sum of them tells whether anything changed (agents/shelves.py).
+    #: Another one with every saving, so that a sum of them tells whether anything changed (agents/inverted_index.py).
     stamp = models.BigIntegerField(default=0, db_default=0, editable=False)
     #: What its vectors were made of and by whom (agents/vectors.py); they are used where this is its stamp.
     embedded_stamp = models.BigIntegerField(null=True, editable=False)

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from agents.answer import Answer
 from agents.contract import Exchange, Request
 from agents.prompts import read_object, system_text
 from agents.remote import RemoteAgent
+from agents.stream_accumulator import StreamAccumulator
 
 #: What we know of why a model stops; anything else is as good as "stop".
 _FINISH_REASONS = {"length": "length", "content_filter": "content_filter"}
@@ -20,7 +20,7 @@ _FINISH_REASONS = {"length": "length", "content_filter": "content_filter"}
 _OWN_HOSTS = ("api.openai.com", ".openai.azure.com")
 
 
-class Completion(Answer):
+class Completion(StreamAccumulator):
     """A streamed chat completion."""
 
     def __init__(self) -> None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from agents.analyzer import terms
 from agents.languages import lines, primary
-from agents.terms import terms
 
 
 def related(term: str, tag: str) -> tuple[str, ...]:

@@ -18,12 +18,12 @@ import aiohttp
 import orjson
 
 from agents import connections
-from agents.answer import Answer
 from agents.contract import AgentFailure, End, Event, Request, Text, Usage
-from agents.hearing import Hearing
-from agents.patience import Patience, Timeouts
+from agents.deadline import Deadline, Timeouts
 from agents.prompts import told_characters
-from agents.retries import Failed, Retries
+from agents.retry_policy import ProviderError, RetryPolicy
+from agents.stream_accumulator import StreamAccumulator
+from agents.stream_reader import StreamReader
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class RemoteAgent(ABC):
     #: How its models are written before the colon, what stands behind the base URL, and the reader of an answer.
     prefix: ClassVar[str]
     path: ClassVar[str]
-    wire: ClassVar[type[Answer]]
+    wire: ClassVar[type[StreamAccumulator]]
 
     def __init__(
         self,
@@ -77,21 +77,21 @@ class RemoteAgent(ABC):
 
         Raises AgentFailure, for a reply without a word as well.
         """
-        hearing = await self._ask_until_it_speaks(request)
-        answer = hearing.answer
+        reader = await self._ask_until_first_text(request)
+        answer = reader.answer
         try:
-            if text := hearing.first_words:
+            if text := reader.first_words:
                 yield Text(text)
                 while answer.finish_reason is None:
-                    hearing.let_speak()
-                    if text := await hearing.more():
+                    reader.pause_until_tick()
+                    if text := await reader.more():
                         yield Text(text)
             calls = answer.calls
-            if not (hearing.first_words or calls or answer.finish_reason == "content_filter"):
+            if not (reader.first_words or calls or answer.finish_reason == "content_filter"):
                 raise AgentFailure("it finished without a word", reason="silent")
-            await hearing.read_rest()
+            await reader.read_rest()
         finally:
-            hearing.close()
+            reader.close()
         for call in calls:
             yield call
         if answer.usage:
@@ -102,27 +102,27 @@ class RemoteAgent(ABC):
         """A token for each four characters of what the model was told and of what it said."""
         return Usage(_tokens(told_characters(request)), _tokens(len(said)))
 
-    async def _ask_until_it_speaks(self, request: Request) -> Hearing:
+    async def _ask_until_first_text(self, request: Request) -> StreamReader:
         """An answer that has begun, or ended without a word. What fails before that is asked again."""
-        patience = Patience(self._timeouts, most=request.limits.seconds)
-        retries = Retries(self._retries)
+        deadline = Deadline(self._timeouts, most=request.limits.seconds)
+        retries = RetryPolicy(self._retries)
         while True:
-            hearing = Hearing(self.wire(), patience)
+            reader = StreamReader(self.wire(), deadline)
             try:
-                await hearing.begin(self._post(request))
-                return hearing
-            except Failed as failure:
-                hearing.close()
+                await reader.begin(self._post(request))
+                return reader
+            except ProviderError as failure:
+                reader.close()
                 if failure.status in _NO_TOOLS and request.tools and not request.exchanges:
                     logger.warning("%s may not know tools: it is asked again without them", self.model)
                     request = replace(request, tools=())
                     continue
-                pause = retries.pause(failure, left=patience.left)
+                pause = retries.pause(failure, left=deadline.left)
                 if pause is None:
                     raise
                 logger.info("%s is asked again in %.1f s: %s", self.model, pause, failure)
             except BaseException:
-                hearing.close()
+                reader.close()
                 raise
             await asyncio.sleep(pause)
 

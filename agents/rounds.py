@@ -23,7 +23,7 @@ from agents.contract import (
     ToolCall,
     Usage,
 )
-from agents.leaks import canary_of, gives_away
+from agents.prompt_leaks import canary_of, gives_away
 from agents.toolbox import TOOLS, Search, Toolbox
 
 logger = logging.getLogger(__name__)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from agents.analyzer import words
 from agents.contract import Request
-from agents.terms import words
 
 #: Who answers where a rule does: the built-in agent says that a person takes over, and no model is asked.
-HANDS_OVER = "builtin"
+HANDOVER_AGENT = "builtin"
 
 
 def keyword_in(request: Request) -> str | None:
@@ -26,7 +26,7 @@ def keyword_in(request: Request) -> str | None:
 
 def who_answers(model: str, request: Request) -> str:
     """The model that answers: `model`, but HANDS_OVER where a rule of the tenant's wants a person."""
-    return model if keyword_in(request) is None else HANDS_OVER
+    return model if keyword_in(request) is None else HANDOVER_AGENT
 
 
 def escalation_by_failure(*, unanswered: int, after: int) -> str | None:

@@ -16,8 +16,8 @@ from django.utils import timezone
 
 from agents import pgvector
 from agents.embeddings import Vector
+from agents.inverted_index import TenantIndex, published
 from agents.models import Article, PassageVector
-from agents.shelves import Library, published
 
 #: Longest part of an article that gets a vector of its own, in characters, and most parts of one article.
 PART_CHARACTERS = 1200
@@ -83,7 +83,7 @@ def put_off(articles: list[Article]) -> None:
         own.update(embed_after=timezone.now() + BACK_OFF)
 
 
-def nearest(tenant_id: uuid.UUID, library: Library, vector: Vector) -> dict[uuid.UUID, float]:
+def nearest(tenant_id: uuid.UUID, tenant_index: TenantIndex, vector: Vector) -> dict[uuid.UUID, float]:
     """The cosine (-1 to 1) of each article that has vectors: that of its part that means most nearly the same.
 
     Of many articles only those that are nearest.
@@ -91,15 +91,15 @@ def nearest(tenant_id: uuid.UUID, library: Library, vector: Vector) -> dict[uuid
     if pgvector.is_used() and len(vector) <= pgvector.MOST_NUMBERS:
         passages = PassageVector.objects.for_tenant(tenant_id).filter(article__in=_current(tenant_id))
         return pgvector.nearest(passages, _pack(vector))
-    return nearest_in_python(tenant_id, library, vector)
+    return nearest_in_python(tenant_id, tenant_index, vector)
 
 
-def nearest_in_python(tenant_id: uuid.UUID, library: Library, vector: Vector) -> dict[uuid.UUID, float]:
+def nearest_in_python(tenant_id: uuid.UUID, tenant_index: TenantIndex, vector: Vector) -> dict[uuid.UUID, float]:
     """The same on any database, of the first MOST_VECTORS vectors."""
     rows = _current(tenant_id).order_by("id").values_list("id", "stamp")
     stamps = {key: (stamp, settings.EMBEDDING_MODEL) for key, stamp in rows}
-    with library.lock:
-        kept = {key: known for key, known in library.vectors.items() if stamps.get(key) == known[0]}
+    with tenant_index.lock:
+        kept = {key: known for key, known in tenant_index.vectors.items() if stamps.get(key) == known[0]}
         missing = [key for key in stamps if key not in kept]
         for start in range(0, len(missing), 500):
             passages = PassageVector.objects.for_tenant(tenant_id).filter(article_id__in=missing[start : start + 500])
@@ -107,7 +107,7 @@ def nearest_in_python(tenant_id: uuid.UUID, library: Library, vector: Vector) ->
                 kept.setdefault(article_id, (stamps[article_id], []))[1].append(_unpack(bytes(packed)))
             if sum(len(vectors) for _, vectors in kept.values()) > MOST_VECTORS:
                 break
-        library.vectors = kept
+        tenant_index.vectors = kept
     room = MOST_VECTORS
     cosines = {}
     for article_id, (_, vectors) in kept.items():

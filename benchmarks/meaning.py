@@ -43,7 +43,7 @@ def measure(size: int) -> Iterator[str]:
     from django.conf import settings
     from django.db import connection
 
-    from agents import pgvector, shelves, vectors
+    from agents import inverted_index, pgvector, vectors
     from agents.models import Article, PassageVector
     from tenants.models import Tenant
 
@@ -63,7 +63,7 @@ def measure(size: int) -> Iterator[str]:
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
 
-    library = shelves.Library()
+    library = inverted_index.TenantIndex()
     questions = [_vector(chance) for _ in range(QUESTIONS + 1)]
     if pgvector.is_used():
         yield "pgvector " + _times(lambda question: vectors.nearest(tenant.id, library, question), questions)

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from django.conf import settings
 
 from agents import budget, embeddings, knowledge
-from agents.catalog import Own
+from agents.catalog import ModelCredentials
 from agents.contract import Limits, Policy, Request, Turn
-from agents.recall import search_question
+from agents.dialogue_state import search_question
 from chats.models import Message, Reply
 from chats.staff_presence import is_somebody_there
 from lexicon.statements import Given, Select
@@ -52,7 +52,7 @@ class AgentContext:
     tenant_id: uuid.UUID
     model: str
     #: What the tenant brings of its own: an address, a key.
-    own: Own
+    own: ModelCredentials
     request: Request
     reply_max_characters: int
     #: What is still to be searched for, because its vector is asked for first; "" where that is done.
@@ -82,7 +82,7 @@ def _context_of(reply: Reply) -> AgentContext:
     return AgentContext(
         tenant_id=tenant_id,
         model=tenant.model or settings.AGENT_MODEL,
-        own=Own(base_url=tenant.model_base_url, api_key=tenant.model_api_key),
+        own=ModelCredentials(base_url=tenant.model_base_url, api_key=tenant.model_api_key),
         request=Request(
             question=question,
             instructions=tenant.instructions,

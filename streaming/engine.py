@@ -17,7 +17,7 @@ from typing import Any
 
 from django.conf import settings
 
-from agents import embeddings, librarian
+from agents import embedding_worker, embeddings
 from agents.catalog import close_all
 from chats import wake
 from chats.following import BATCH, ChatSnapshot, read_positions
@@ -88,7 +88,7 @@ class Engine:
         self._keep("reconcile", self._reconciler.run)
         self._keep("webhooks", courier.run)
         if embeddings.is_on():
-            self._keep("embeddings", librarian.run)
+            self._keep("embeddings", embedding_worker.run)
         self._keep("process_metrics", metrics.watch_process)
         self._keep("refusal_lines", refusals.keep_logging)
         if self._cluster is not None:

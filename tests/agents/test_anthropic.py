@@ -10,7 +10,7 @@ import pytest
 
 from agents.anthropic import OUTPUT_TOKENS, AnthropicAgent, Message
 from agents.contract import End, Exchange, Limits, Passage, Request, ToolCall, Turn, Usage
-from agents.patience import Timeouts
+from agents.deadline import Timeouts
 from agents.toolbox import TOOLS
 from tests.client import SOON
 from tests.model_server import ModelServer

@@ -6,14 +6,14 @@ import asyncio
 
 import pytest
 
-from agents.beat import Beat
+from agents.read_ticker import ReadTicker
 from tests.client import SOON
 
 #: No database decides it.
 pytestmark = pytest.mark.once
 
 
-async def come(beat: Beat) -> None:
+async def come(beat: ReadTicker) -> None:
     """Wait for the next one."""
     came = asyncio.Event()
     beat.call(came.set)
@@ -22,7 +22,7 @@ async def come(beat: Beat) -> None:
 
 
 async def test_all_who_listen_are_called_in_one_turn_of_the_loop() -> None:
-    beat, called = Beat(), []
+    beat, called = ReadTicker(), []
 
     def listen(name: int) -> None:
         called.append(name)
@@ -37,7 +37,7 @@ async def test_all_who_listen_are_called_in_one_turn_of_the_loop() -> None:
 
 
 async def test_who_listens_is_called_once() -> None:
-    beat, called = Beat(), []
+    beat, called = ReadTicker(), []
     beat.call(lambda: called.append("once"))
     await come(beat)
     await come(beat)
@@ -45,7 +45,7 @@ async def test_who_listens_is_called_once() -> None:
 
 
 async def test_who_listens_again_when_called_hears_the_next_one() -> None:
-    beat, called = Beat(), []
+    beat, called = ReadTicker(), []
 
     def listen() -> None:
         called.append(len(called))
@@ -59,7 +59,7 @@ async def test_who_listens_again_when_called_hears_the_next_one() -> None:
 
 
 def test_an_event_loop_that_ended_holds_up_none_that_follows() -> None:
-    beat = Beat()
+    beat = ReadTicker()
 
     async def leave() -> None:
         beat.call(lambda: None)

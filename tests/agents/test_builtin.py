@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from agents.answer_composer import BRIEF_CHARACTERS, QUOTE_CHARACTERS
 from agents.builtin import BuiltinAgent
 from agents.contract import End, Escalate, Event, NoAnswer, Passage, Policy, Request, Source, Text, Turn, Usage
 from agents.phrases import SAY
-from agents.quoting import BRIEF_CHARACTERS, QUOTE_CHARACTERS
 
 #: No database decides it.
 pytestmark = pytest.mark.once

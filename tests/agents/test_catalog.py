@@ -10,7 +10,16 @@ from pytest_django import Settings
 
 from agents.anthropic import AnthropicAgent
 from agents.builtin import BuiltinAgent
-from agents.catalog import Own, UnknownModel, agent_for, check_address, check_key, check_model, close_all, rounds_for
+from agents.catalog import (
+    ModelCredentials,
+    UnknownModel,
+    agent_for,
+    check_address,
+    check_key,
+    check_model,
+    close_all,
+    rounds_for,
+)
 from agents.connections import session
 from agents.contract import AgentFailure, Event, Passage, Request, Text
 from agents.openai_compatible import OpenAICompatibleAgent
@@ -79,7 +88,7 @@ def test_an_agent_without_a_name_is_none() -> None:
 @pytest.mark.parametrize("model", BOTH)
 def test_a_key_is_in_no_representation(settings: Settings, model: str) -> None:
     settings.OPENAI_API_KEY = settings.ANTHROPIC_API_KEY = "sk-canary"
-    own = Own(api_key="sk-canary")
+    own = ModelCredentials(api_key="sk-canary")
     assert "canary" not in repr([agent_for(model), agent_for(model, own), own, rounds_for(model, own, search=nothing)])
 
 
@@ -113,7 +122,7 @@ async def hear(rounds: Rounds, question: str = "Hello") -> str:
     return "".join(event.text for event in events if isinstance(event, Text))
 
 
-async def ask(name: str, own: Own) -> str:
+async def ask(name: str, own: ModelCredentials) -> str:
     return await hear(rounds_for(name, own, search=nothing))
 
 
@@ -130,13 +139,13 @@ def keys(server: ModelServer) -> list[str | None]:
 
 @pytest.mark.parametrize("name", BOTH)
 async def test_without_anything_of_its_own_a_tenant_uses_the_installations(installed: ModelServer, name: str) -> None:
-    assert await ask(name, Own()) == "You said: Hello"
+    assert await ask(name, ModelCredentials()) == "You said: Hello"
     assert keys(installed) == ["sk-of-the-installation"]
 
 
 @pytest.mark.parametrize("name", BOTH)
 async def test_a_tenants_own_key_takes_the_place_of_the_installations(installed: ModelServer, name: str) -> None:
-    await ask(name, Own(api_key="sk-of-acme"))
+    await ask(name, ModelCredentials(api_key="sk-of-acme"))
     assert keys(installed) == ["sk-of-acme"]
 
 
@@ -147,7 +156,7 @@ async def test_the_installations_key_never_goes_to_a_tenants_address(
 ) -> None:
     settings.OUTBOUND_ALLOW = ["127.0.0.0/8"]
     async with ModelServer() as own:
-        await ask(name, Own(base_url=url_of(own, name), api_key=key))
+        await ask(name, ModelCredentials(base_url=url_of(own, name), api_key=key))
         assert keys(own) == [key]
         await close_all()
     assert installed.report()["count"] == 0
@@ -158,7 +167,7 @@ async def test_the_installations_key_never_goes_to_a_tenants_address(
 async def test_a_tenants_address_that_is_not_public_is_not_connected_to(
     installed: ModelServer, name: str, host: str
 ) -> None:
-    own = Own(base_url=url_of(installed, name).replace("127.0.0.1", host), api_key="sk-of-acme")
+    own = ModelCredentials(base_url=url_of(installed, name).replace("127.0.0.1", host), api_key="sk-of-acme")
     with pytest.raises(AgentFailure, match=r"^its address ") as failure:
         await ask(name, own)
     assert installed.report()["count"] == 0
@@ -168,14 +177,14 @@ async def test_a_tenants_address_that_is_not_public_is_not_connected_to(
 
 async def test_a_name_that_leads_to_this_machine_is_not_connected_to(installed: ModelServer) -> None:
     """Whatever the name looks like: where it leads is looked at for the very connection."""
-    own = Own(base_url="https://localhost:8443/v1", api_key="sk-of-acme")
+    own = ModelCredentials(base_url="https://localhost:8443/v1", api_key="sk-of-acme")
     with pytest.raises(AgentFailure, match=r"leads to an address that is not on the public internet"):
         await ask("openai:m", own)
 
 
 async def test_a_tenants_model_that_redirects_is_not_followed(installed: ModelServer, settings: Settings) -> None:
     settings.OUTBOUND_ALLOW = ["127.0.0.0/8"]
-    rounds = rounds_for("openai:m", Own(base_url=installed.base_url), search=nothing)
+    rounds = rounds_for("openai:m", ModelCredentials(base_url=installed.base_url), search=nothing)
     with pytest.raises(AgentFailure, match="status 307"):
         await hear(rounds, script(fail="redirect"))
     assert installed.report()["count"] == 1
@@ -186,7 +195,7 @@ async def test_a_key_that_can_not_be_read_is_a_failure_and_not_the_installations
     installed: ModelServer, name: str
 ) -> None:
     with pytest.raises(AgentFailure, match="SECRET_KEY_FALLBACKS") as failure:
-        await ask(name, Own(api_key=Unreadable("gAAAAA-canary")))
+        await ask(name, ModelCredentials(api_key=Unreadable("gAAAAA-canary")))
     assert "canary" not in str(failure.value)
     assert installed.report()["count"] == 0
 
@@ -200,7 +209,7 @@ async def test_a_stand_in_answers_where_the_installations_model_fails(
     settings.AGENT_FALLBACK_MODEL = "anthropic:other"
     settings.OPENAI_BASE_URL = "http://127.0.0.1:1/v1"
     settings.MODEL_RETRIES = 0
-    rounds = rounds_for("openai:m", Own(), search=nothing)
+    rounds = rounds_for("openai:m", ModelCredentials(), search=nothing)
     assert await hear(rounds) == "You said: Hello"
     assert rounds.model == "anthropic:other"
 
@@ -210,7 +219,7 @@ async def test_what_a_tenants_own_model_was_to_read_goes_to_nobody_else(
 ) -> None:
     settings.AGENT_FALLBACK_MODEL = "anthropic:other"
     settings.MODEL_RETRIES = 0
-    for own in (Own(base_url="http://127.0.0.1:1/v1"), Own(api_key="sk-of-acme")):
+    for own in (ModelCredentials(base_url="http://127.0.0.1:1/v1"), ModelCredentials(api_key="sk-of-acme")):
         rounds = rounds_for("openai:m", own, search=nothing)
         with pytest.raises(AgentFailure):
             await hear(rounds, script(fail="http-401"))

@@ -14,10 +14,10 @@ from agents import knowledge
 from agents.builtin import BuiltinAgent
 from agents.contract import Policy, Request, Source, Text, Turn
 from agents.demo import demo_articles, save_demo_articles
+from agents.dialogue_state import search_question
 from agents.evaluation import HEAD, evaluate, read_questions
 from agents.models import Article
 from agents.phrases import SAY
-from agents.recall import search_question
 from tenants.models import Tenant
 from tests.servers import ROOT
 

@@ -8,13 +8,13 @@ import unicodedata
 import pytest
 
 from agents import folding
+from agents.analyzer import MAX_TERM, terms, words
 from agents.contract import Policy, Request, Turn
+from agents.dialogue_state import answers_before
 from agents.folding import MOST_MARKS, fold
 from agents.intents import intent
-from agents.questions import concepts
-from agents.recall import answers_before
+from agents.query import concepts
 from agents.rules import keyword_in
-from agents.terms import MAX_TERM, terms, words
 
 #: No database decides it.
 pytestmark = pytest.mark.once

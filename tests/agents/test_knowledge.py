@@ -8,7 +8,7 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from agents import knowledge, shelves
+from agents import inverted_index, knowledge
 from agents.demo import save_demo_articles
 from agents.models import Article, ArticleVersion
 from tenants.models import Tenant
@@ -17,7 +17,7 @@ from tests.agents.conftest import Write
 
 def forget() -> None:
     """Remember nothing any more, as a process that has just begun."""
-    shelves._libraries.clear()
+    inverted_index._indexes.clear()
 
 
 def found(tenant: Tenant, question: str, limit: int = 3) -> list[str]:
@@ -250,14 +250,14 @@ def test_what_a_transaction_took_back_is_forgotten(acme: Tenant, write: Write) -
 def test_a_process_forgets_the_tenants_that_ask_least(
     acme: Tenant, globex: Tenant, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shelves, "MOST_ARTICLES", 2)
+    monkeypatch.setattr(inverted_index, "MOST_ARTICLES", 2)
     forget()
     for tenant in (acme, globex):
         write("Lamps", "A lamp.", tenant=tenant)
         write("Trains", "A train.", tenant=tenant)
         assert found(tenant, "lamp") == ["Lamps"]
     assert found(acme, "train") == ["Trains"]
-    assert list(shelves._libraries) == [acme.id]
+    assert list(inverted_index._indexes) == [acme.id]
 
 
 # --- Languages ---

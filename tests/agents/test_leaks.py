@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agents.leaks import canary_of, gives_away
+from agents.prompt_leaks import canary_of, gives_away
 
 #: No database decides it.
 pytestmark = pytest.mark.once

@@ -10,7 +10,7 @@ from contextlib import aclosing
 import pytest
 from aiohttp.client_proto import ResponseHandler
 
-from agents import hearing
+from agents import stream_reader
 from agents.catalog import close_all
 from agents.contract import AgentFailure, End, Event, Request, Text
 from agents.openai_compatible import OpenAICompatibleAgent
@@ -121,7 +121,7 @@ async def test_what_comes_between_two_beats_wakes_nobody_and_is_read_at_once(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     beat = BeatByHand()
-    monkeypatch.setattr(hearing, "BEAT", beat)
+    monkeypatch.setattr(stream_reader, "TICKER", beat)
     resumed: list[None] = []
     resume = ResponseHandler.resume_reading
 

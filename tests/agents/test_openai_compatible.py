@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from agents.contract import End, Event, Exchange, Limits, Passage, Request, Text, ToolCall, Turn
+from agents.deadline import Timeouts
 from agents.openai_compatible import OpenAICompatibleAgent
-from agents.patience import Timeouts
 from agents.toolbox import TOOLS
 from tests.client import SOON, script
 from tests.model_server import ModelServer

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from agents.contract import Turn
+from agents.dialogue_state import answers_before, chosen, search_question, since_handed_over, titles_quoted
 from agents.phrases import SAY
-from agents.recall import answers_before, chosen, search_question, since_handed_over, titles_quoted
 
 WHICH = SAY["which"].format(first="Lamps", second="Light bulbs")
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from agents import connections, retries
+from agents import connections, retry_policy
 from agents.anthropic import AnthropicAgent
 from agents.contract import AgentFailure, End, Event, Limits, Request, Text, ToolCall, Turn, Usage
+from agents.deadline import Timeouts
 from agents.openai_compatible import OpenAICompatibleAgent
-from agents.patience import Timeouts
 from agents.remote import RemoteAgent
 from agents.toolbox import TOOLS
 from tests.client import SOON, script
@@ -298,7 +298,7 @@ WHOLE = ("Hello", [Usage(1, 1), End("stop")], None)
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pauses between two tries are short."""
-    monkeypatch.setattr(retries, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(retry_policy, "FIRST_PAUSE", 0.01)
 
 
 @pytest.mark.usefixtures("at_once")

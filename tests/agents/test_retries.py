@@ -7,19 +7,19 @@ from email.utils import formatdate
 
 import pytest
 
-from agents.retries import FIRST_PAUSE, Failed, Retries, read_retry_after
+from agents.retry_policy import FIRST_PAUSE, ProviderError, RetryPolicy, read_retry_after
 
 #: No database decides it.
 pytestmark = pytest.mark.once
 
-PASSES = Failed("it answered with status 503", reason="status", passes=True, status=503)
-TOO_MANY = Failed("it answered with status 429", reason="status", passes=True, status=429)
+PASSES = ProviderError("it answered with status 503", reason="status", passes=True, status=503)
+TOO_MANY = ProviderError("it answered with status 429", reason="status", passes=True, status=429)
 
 
 def test_pauses_grow_and_are_never_the_same_for_all() -> None:
-    firsts = {Retries(3).pause(PASSES, left=60) for _ in range(20)}
+    firsts = {RetryPolicy(3).pause(PASSES, left=60) for _ in range(20)}
     assert len(firsts) > 1
-    retries = Retries(3)
+    retries = RetryPolicy(3)
     for doubled in (1, 2, 4):
         pause = retries.pause(PASSES, left=60)
         assert pause is not None
@@ -28,20 +28,21 @@ def test_pauses_grow_and_are_never_the_same_for_all() -> None:
 
 
 def test_too_many_requests_are_tried_once_more_at_most() -> None:
-    retries = Retries(3)
+    retries = RetryPolicy(3)
     assert retries.pause(TOO_MANY, left=60) is not None
     assert retries.pause(TOO_MANY, left=60) is None
-    assert Retries(0).pause(TOO_MANY, left=60) is None
+    assert RetryPolicy(0).pause(TOO_MANY, left=60) is None
 
 
 def test_what_does_not_pass_is_not_tried_again() -> None:
-    assert Retries(3).pause(Failed("it answered with status 401", reason="status", status=401), left=60) is None
+    failure = ProviderError("it answered with status 401", reason="status", status=401)
+    assert RetryPolicy(3).pause(failure, left=60) is None
 
 
 @pytest.mark.parametrize(("left", "is_tried"), [(7.0, True), (4.0, False)])
 def test_a_pause_that_is_too_long_for_who_waits_is_not_made(left: float, is_tried: bool) -> None:
-    later = Failed("it answered with status 503", reason="status", passes=True, status=503, after=5.0)
-    assert (Retries(1).pause(later, left=left) == 5.0) == is_tried
+    later = ProviderError("it answered with status 503", reason="status", passes=True, status=503, after=5.0)
+    assert (RetryPolicy(1).pause(later, left=left) == 5.0) == is_tried
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,8 @@ from agents.contract import (
     ToolCall,
     Usage,
 )
+from agents.deadline import Timeouts
 from agents.openai_compatible import OpenAICompatibleAgent
-from agents.patience import Timeouts
 from agents.rounds import MOST_ROUNDS, Rounds
 from tests.client import SOON, script
 from tests.model_server import ModelServer

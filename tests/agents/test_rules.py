@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agents.contract import Policy, Request
-from agents.rules import HANDS_OVER, escalation_by_failure, keyword_in, who_answers
+from agents.rules import HANDOVER_AGENT, escalation_by_failure, keyword_in, who_answers
 
 #: No database decides it.
 pytestmark = pytest.mark.once
@@ -45,7 +45,7 @@ def test_the_first_keyword_of_the_list_is_named() -> None:
 
 
 def test_no_model_is_asked_where_a_keyword_is_said() -> None:
-    assert who_answers("openai:x", request("lawyer", "lawyer")) == HANDS_OVER
+    assert who_answers("openai:x", request("lawyer", "lawyer")) == HANDOVER_AGENT
     assert who_answers("openai:x", request("hello", "lawyer")) == "openai:x"
     assert who_answers("openai:x", request("hello")) == "openai:x"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from agents.analyzer import MAX_TERM, terms, words
 from agents.languages import language, lines
-from agents.terms import MAX_TERM, terms, words
 
 #: No database decides it.
 pytestmark = pytest.mark.once

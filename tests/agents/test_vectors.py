@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from agents import connections, embeddings, knowledge, librarian, pgvector, ranking, vectors
+from agents import connections, embedding_worker, embeddings, knowledge, pgvector, ranking, vectors
 from agents.contract import Passage
 from agents.models import Article, PassageVector
 from lexicon.database import in_thread
@@ -43,7 +43,7 @@ async def save(write: Write, *arguments: Any, **fields: Any) -> Article:
 
 async def embed_all() -> int:
     done = 0
-    while some := await librarian.embed_some():
+    while some := await embedding_worker.embed_some():
         done += some
     return done
 
@@ -136,9 +136,9 @@ async def test_a_failure_puts_articles_off_and_says_no_text(acme: Tenant, write:
     await save(write, "Parking", "Leave your car behind the house.")
     settings.EMBEDDING_MODEL = "openai:fails"
     with pytest.raises(embeddings.NoVectors) as failure:
-        await librarian.embed_some()
+        await embedding_worker.embed_some()
     assert str(failure.value) == "the model of embeddings answered with status 500"
-    assert await librarian.embed_some() == 0
+    assert await embedding_worker.embed_some() == 0
 
 
 async def test_the_key_is_sent_to_the_model(acme: Tenant) -> None:

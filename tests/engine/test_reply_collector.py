@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from agents.catalog import NOTHING_OWN
+from agents.catalog import NO_CREDENTIALS
 from agents.contract import AgentFailure, End, Escalate, Event, Policy, Request, Text, Usage
 from agents.phrases import SAY
 from agents.rounds import Rounds
@@ -62,7 +62,7 @@ def speak(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
         request = Request("a question", policy=Policy(away_message=away), unanswered=unanswered)
         ended = Reply.State.DONE
         try:
-            await collector.listen(AgentContext(uuid.uuid4(), "openai:x", NOTHING_OWN, request, room), coalescer)
+            await collector.listen(AgentContext(uuid.uuid4(), "openai:x", NO_CREDENTIALS, request, room), coalescer)
         except AgentFailure:
             ended = Reply.State.FAILED
         coalescer.complete()

@@ -20,35 +20,35 @@ from pathlib import Path
 from typing import Any
 
 from agents import (
+    analyzer,
+    answer_composer,
     article_files,
     budget,
     builtin,
+    dialogue_state,
     evaluation,
     excerpts,
     folding,
     intents,
     knowledge,
-    leaks,
+    prompt_leaks,
     prompts,
-    questions,
-    quoting,
+    query,
     ranking,
-    recall,
-    retries,
+    retry_policy,
     rules,
     spelling,
-    terms,
     toolbox,
     vectors,
 )
-from agents.answer import Answer
 from agents.anthropic import Message
 from agents.contract import Passage, Policy, Request, ToolCall, Turn
 from agents.event_stream import EventStream, EventTooLong
+from agents.inverted_index import InvertedIndex
 from agents.models import Article
 from agents.openai_compatible import Completion, chat_messages
 from agents.phrases import SAY
-from agents.shelves import Shelf
+from agents.stream_accumulator import StreamAccumulator
 from chats import fields, posting
 from lexicon import access, logs, outbound, payload
 from lexicon.errors import ApiError
@@ -92,14 +92,14 @@ KEYWORDS = ("refund", "a b a b c", "not not", "人", "person person person perso
 TURNS = 60
 
 
-def _shelf() -> Shelf:
-    shelf = Shelf("en")
+def _index() -> InvertedIndex:
+    index = InvertedIndex("en")
     for number in range(50):
-        shelf.put(number, f"Lamps {number}", "A lamp needs a bulb. A person answers. Return it, not a sofa.")
-    return shelf
+        index.add(number, f"Lamps {number}", "A lamp needs a bulb. A person answers. Return it, not a sofa.")
+    return index
 
 
-SHELF = _shelf()
+INDEX = _index()
 
 
 def _talk(*contents: str) -> tuple[Turn, ...]:
@@ -152,20 +152,20 @@ def _ask_builtin_after(text: str) -> None:
 
 
 def _search(text: str) -> None:
-    meant = knowledge._meant(questions.concepts(text, "en", SYNONYMS), SHELF)
-    ranking.rank(meant, SHELF)
+    meant = knowledge._meant(query.concepts(text, "en", SYNONYMS), INDEX)
+    ranking.rank(meant, INDEX)
 
 
 def _quote(text: str) -> None:
-    quoting.quote(Passage("1", text[:200], text, 0.9), "Return a lamp, or not?", own="lamp", said=text)
-    quoting.quote(PASSAGE, text, own=text, said=text)
+    answer_composer.quote(Passage("1", text[:200], text, 0.9), "Return a lamp, or not?", own="lamp", said=text)
+    answer_composer.quote(PASSAGE, text, own=text, said=text)
 
 
 def _answers_of_two(text: str) -> None:
     passages = [Passage("1", text[:200], text, 0.9), OTHER, PASSAGE]
-    quoting.answers_of_two(f"{text[:2000]} How do I return it and can I pay?", passages, 0.1)
-    quoting.answers_of_two("How do I return it and can I pay?", passages, 0.1)
-    quoting.tie(passages)
+    answer_composer.answers_of_two(f"{text[:2000]} How do I return it and can I pay?", passages, 0.1)
+    answer_composer.answers_of_two("How do I return it and can I pay?", passages, 0.1)
+    answer_composer.tie(passages)
 
 
 def _excerpt(text: str) -> None:
@@ -176,14 +176,14 @@ def _excerpt(text: str) -> None:
 
 def _excerpt_of_all(text: str) -> None:
     """Every term of the text is wanted."""
-    wanted = dict.fromkeys(terms.term_set(text), 1.0)
+    wanted = dict.fromkeys(analyzer.term_set(text), 1.0)
     excerpts.answering(text, wanted, brief=200, longest=len(text), leans=intents.leans)
 
 
 # --- Models ---
 
 
-def _feed(wire: type[Answer], text: str, *, size: int) -> None:
+def _feed(wire: type[StreamAccumulator], text: str, *, size: int) -> None:
     """The text as the bytes of an answer, in chunks of so many."""
     answer, content = wire(), text.encode("utf-8", "replace")
     for at in range(0, len(content), size):
@@ -193,7 +193,7 @@ def _feed(wire: type[Answer], text: str, *, size: int) -> None:
     _ = answer.calls
 
 
-def _told(wire: type[Answer], text: str) -> None:
+def _told(wire: type[StreamAccumulator], text: str) -> None:
     """The text as what a model says, a character an event, and as the arguments of a tool."""
     answer = wire()
     answer.ask("long name", text, text)
@@ -292,11 +292,11 @@ def _file_of_questions(text: str) -> None:
 READERS = [
     # What every analysis begins with.
     Reader("agents.folding:fold", folding.fold, ARTICLE),
-    Reader("agents.terms:words", terms.words, ARTICLE),
-    Reader("agents.terms:terms", terms.terms, ARTICLE),
-    Reader("agents.terms:terms in Thai", partial(terms.terms, tag="th"), MESSAGE),
-    Reader("agents.terms:terms in German", partial(terms.terms, tag="de"), MESSAGE),
-    Reader("agents.terms:term_set", terms.term_set, MESSAGE),
+    Reader("agents.analyzer:words", analyzer.words, ARTICLE),
+    Reader("agents.analyzer:terms", analyzer.terms, ARTICLE),
+    Reader("agents.analyzer:terms in Thai", partial(analyzer.terms, tag="th"), MESSAGE),
+    Reader("agents.analyzer:terms in German", partial(analyzer.terms, tag="de"), MESSAGE),
+    Reader("agents.analyzer:term_set", analyzer.term_set, MESSAGE),
     # Messages.
     Reader(
         "agents.rules:keyword_in",
@@ -316,10 +316,10 @@ READERS = [
     Reader("agents.intents:questions_of", intents.questions_of, MESSAGE),
     Reader("agents.intents:bare", intents.bare, MESSAGE),
     Reader("agents.intents:leans", intents.leans, ARTICLE),
-    Reader("agents.questions:concepts", lambda text: questions.concepts(text, "en", SYNONYMS), 2 * MESSAGE),
+    Reader("agents.query:concepts", lambda text: query.concepts(text, "en", SYNONYMS), 2 * MESSAGE),
     Reader(
-        "agents.questions:concepts of synonyms",
-        lambda text: questions.concepts(text[:500], "en", [_pieces(text, 50), [text, "a"]]),
+        "agents.query:concepts of synonyms",
+        lambda text: query.concepts(text[:500], "en", [_pieces(text, 50), [text, "a"]]),
         LINE,
     ),
     Reader("agents.knowledge:_meant", _search, MESSAGE),
@@ -332,34 +332,38 @@ READERS = [
     Reader("chats.fields:read_title", _checked(fields.read_title, ApiError), BODY),
     Reader("chats.fields:read_user_id", _checked(lambda text: fields.read_user_id({"user_id": text}), ApiError), BODY),
     # Chats.
-    Reader("agents.recall:search_question", _turned(recall.search_question), MESSAGE),
-    Reader("agents.recall:chosen", _turned(recall.chosen), MESSAGE),
-    Reader("agents.recall:answers_before", _turned(recall.answers_before), MESSAGE),
-    Reader("agents.recall:search_question of turns", _of_turns(recall.search_question), MESSAGE),
-    Reader("agents.recall:answers_before of turns", _of_turns(recall.answers_before), MESSAGE),
+    Reader("agents.dialogue_state:search_question", _turned(dialogue_state.search_question), MESSAGE),
+    Reader("agents.dialogue_state:chosen", _turned(dialogue_state.chosen), MESSAGE),
+    Reader("agents.dialogue_state:answers_before", _turned(dialogue_state.answers_before), MESSAGE),
+    Reader("agents.dialogue_state:search_question of turns", _of_turns(dialogue_state.search_question), MESSAGE),
+    Reader("agents.dialogue_state:answers_before of turns", _of_turns(dialogue_state.answers_before), MESSAGE),
     Reader(
-        "agents.recall:was_frustrated", lambda text: recall.was_frustrated(_talk(*_pieces(text, TURNS))), 2 * MESSAGE
+        "agents.dialogue_state:was_frustrated",
+        lambda text: dialogue_state.was_frustrated(_talk(*_pieces(text, TURNS))),
+        2 * MESSAGE,
     ),
     Reader(
-        "agents.recall:since_handed_over",
-        lambda text: recall.since_handed_over(_talk(*_pieces(text, TURNS))),
+        "agents.dialogue_state:since_handed_over",
+        lambda text: dialogue_state.since_handed_over(_talk(*_pieces(text, TURNS))),
         2 * MESSAGE,
     ),
     Reader("agents.builtin:BuiltinAgent.reply", _ask_builtin, MESSAGE),
     Reader("agents.builtin:BuiltinAgent.reply after", _ask_builtin_after, MESSAGE),
     Reader("agents.budget:newest", lambda text: budget.newest(_talk(*_pieces(text, TURNS)), 16_000), 2 * MESSAGE),
     # Replies, and what models send.
-    Reader("agents.recall:asked_back", recall.asked_back, REPLY),
-    Reader("agents.recall:titles_quoted", lambda text: recall.titles_quoted([text]), REPLY),
+    Reader("agents.dialogue_state:asked_back", dialogue_state.asked_back, REPLY),
+    Reader("agents.dialogue_state:titles_quoted", lambda text: dialogue_state.titles_quoted([text]), REPLY),
     Reader(
-        "agents.leaks:gives_away", lambda text: leaks.gives_away(text, instructions=INSTRUCTIONS, canary="a1b2"), REPLY
+        "agents.prompt_leaks:gives_away",
+        lambda text: prompt_leaks.gives_away(text, instructions=INSTRUCTIONS, canary="a1b2"),
+        REPLY,
     ),
     Reader(
-        "agents.leaks:gives_away of long ones",
-        lambda text: leaks.gives_away("=" * 199 + "x" + text, instructions="y" + text, canary="a"),
+        "agents.prompt_leaks:gives_away of long ones",
+        lambda text: prompt_leaks.gives_away("=" * 199 + "x" + text, instructions="y" + text, canary="a"),
         MESSAGE,
     ),
-    Reader("agents.leaks:canary_of", lambda text: leaks.canary_of(text, secret="s"), REPLY),
+    Reader("agents.prompt_leaks:canary_of", lambda text: prompt_leaks.canary_of(text, secret="s"), REPLY),
     Reader(
         "agents.openai_compatible:Completion.feed of bytes", lambda text: _feed(Completion, text, size=1), STREAM, BYTES
     ),
@@ -370,14 +374,16 @@ READERS = [
     Reader("agents.event_stream:EventStream.feed", _checked(_stream, EventTooLong), STREAM, BYTES),
     Reader("agents.toolbox:read_call", _call, REPLY),
     Reader("agents.prompts:system_text", _prompt, REPLY),
-    Reader("agents.retries:read_retry_after", retries.read_retry_after, LINE),
+    Reader("agents.retry_policy:read_retry_after", retry_policy.read_retry_after, LINE),
     Reader("streaming.reply_text:cut", lambda text: list(cut(text)), 4 * REPLY),
     # Articles, and files with articles.
-    Reader("agents.shelves:Shelf.put", lambda text: Shelf("en").put(1, text[:200], text), ARTICLE),
+    Reader(
+        "agents.inverted_index:InvertedIndex.add", lambda text: InvertedIndex("en").add(1, text[:200], text), ARTICLE
+    ),
     Reader("agents.excerpts:excerpt", _excerpt, MESSAGE),
     Reader("agents.excerpts:answering", _excerpt_of_all, MESSAGE),
-    Reader("agents.quoting:quote", _quote, MESSAGE),
-    Reader("agents.quoting:answers_of_two", _answers_of_two, LINE),
+    Reader("agents.answer_composer:quote", _quote, MESSAGE),
+    Reader("agents.answer_composer:answers_of_two", _answers_of_two, LINE),
     Reader("agents.vectors:parts", lambda text: vectors.parts(Article(title="A", body=text)), ARTICLE),
     Reader("agents.evaluation:read_questions", _checked(_file_of_questions, evaluation.BadQuestions), REPLY),
     Reader("tenants.admin_forms:LinesField.to_python", LinesField().to_python, REPLY),

@@ -16,7 +16,7 @@ from functools import partial
 
 import pytest
 
-from agents import terms
+from agents import analyzer
 from tests.hostile.readers import FILES, MESSAGE, READERS, Reader
 from tests.hostile.shapes import SHAPES, Shape
 
@@ -80,7 +80,7 @@ def what_is_slow(reader: Reader, shape: Shape) -> str | None:
 
 def seconds(reader: Reader, text: str) -> float:
     """The processor's time that reading the text takes."""
-    terms._remembered.cache_clear()
+    analyzer._remembered.cache_clear()
     gc.disable()
     try:
         begin = time.thread_time()

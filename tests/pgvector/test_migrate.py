@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from django.db import connection
 
-from agents import librarian, pgvector, shelves, vectors
+from agents import embedding_worker, inverted_index, pgvector, vectors
 from agents.models import PassageVector
 from tests.pgvector.conftest import Embed, by, columns, is_filled, manage, meaning, run, unit
 
@@ -70,7 +70,7 @@ def test_two_at_once_both_end_well(database: str, embed: Embed) -> None:
 def test_what_was_stored_without_it_since_then_is_copied_by_the_next_process(migrated: str, embed: Embed) -> None:
     embed([1.0, 2.0])
     run("UPDATE agents_passagevector SET embedding = NULL")
-    librarian._look_back()
+    embedding_worker._look_back()
     assert is_filled(columns())
 
 
@@ -85,7 +85,7 @@ def test_without_the_right_to_it_one_line_says_so_and_vectors_are_compared_in_py
     assert told == (
         'vectors are compared in Python: pgvector is installed, but permission denied to create extension "vector"'
     )
-    found = vectors.nearest(article.tenant_id, shelves.Library(), unit([1.0, 1.0]))
+    found = vectors.nearest(article.tenant_id, inverted_index.TenantIndex(), unit([1.0, 1.0]))
     assert found == {article.id: pytest.approx(0.5**0.5)}
 
 

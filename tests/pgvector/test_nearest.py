@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from agents import knowledge, pgvector, shelves, vectors
+from agents import inverted_index, knowledge, pgvector, vectors
 from agents.models import Article, PassageVector
 from tenants.models import Tenant
 from tests.cast import new_actor
@@ -26,11 +26,11 @@ class Both:
     tenant: Tenant
 
     def python(self, numbers: list[float]) -> dict[Any, float]:
-        return vectors.nearest_in_python(self.tenant.id, shelves.Library(), unit(numbers))
+        return vectors.nearest_in_python(self.tenant.id, inverted_index.TenantIndex(), unit(numbers))
 
     def pgvector(self, numbers: list[float]) -> dict[Any, float]:
         assert pgvector.is_used()
-        return vectors.nearest(self.tenant.id, shelves.Library(), unit(numbers))
+        return vectors.nearest(self.tenant.id, inverted_index.TenantIndex(), unit(numbers))
 
 
 @pytest.fixture

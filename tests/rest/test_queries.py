@@ -24,7 +24,7 @@ ALL_TENANTS = {
     "tenants.authentication._BY_DIGEST": "finds out whose key it is",
     "tenants.authentication._BY_ID": "reads a key again by an id that a key opened",
     "tenants.known._find_live_keys": "finds out which of the keys somebody shows there are",
-    "agents.vectors.claim_due": "the librarian gives every tenant's articles vectors",
+    "agents.vectors.claim_due": "the embedding worker gives every tenant's articles vectors",
     "chats.connections._FORGET": "the process's own row of a socket",
     "chats.connections.tidy": "the process's own rows of sockets",
     "chats.connections.dead_keys": "the keys that opened the process's own sockets",

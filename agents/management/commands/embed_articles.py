@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from agents import connections, embeddings
-from agents.librarian import embed_some
+from agents.embedding_worker import embed_some
 
 
 class Command(BaseCommand):

@@ -20,7 +20,7 @@ TOO_MANY = 429
 FIRST_PAUSE = 0.5
 
 
-class Failed(AgentFailure):
+class ProviderError(AgentFailure):
     """A failure before or within an answer, with what is known of how it may go on."""
 
     def __init__(
@@ -41,14 +41,14 @@ class Failed(AgentFailure):
         self.after = after
 
 
-class Retries:
+class RetryPolicy:
     """Counts the tries of one question: `most` more than the first, however it fails."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._made = 0
 
-    def pause(self, failure: Failed, *, left: float) -> float | None:
+    def pause(self, failure: ProviderError, *, left: float) -> float | None:
         """Seconds until it is asked again; None where it is not. `left` is how many there are for its first token."""
         most = min(self._most, 1) if failure.status == TOO_MANY else self._most
         if not failure.passes or self._made >= most:

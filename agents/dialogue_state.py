@@ -10,10 +10,10 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
+from agents.analyzer import terms
 from agents.contract import Turn
 from agents.intents import SHORT_CHARACTERS, bare, intent, is_follow_up, picked
 from agents.phrases import SAY
-from agents.terms import terms
 
 #: Longest title of an article, in characters (agents/models.py).
 TITLE_CHARACTERS = 200

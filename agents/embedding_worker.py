@@ -1,7 +1,7 @@
 """How do articles get their vectors, besides everything else?
 
-Where there is a model of embeddings, each server process runs a librarian. It looks every few seconds for published
-articles whose vectors are missing or older than their text. No saving waits for it.
+Where there is a model of embeddings, each server process runs an embedding worker. It looks every few seconds for
+published articles whose vectors are missing or older than their text. No saving waits for it.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class _Asked:
     length: int = 0
 
 
-class Answer(ABC):
+class StreamAccumulator(ABC):
     """One answer of a model, as far as it has been read. Nothing counts after its end but usage."""
 
     def __init__(self) -> None:

@@ -16,9 +16,9 @@ from threading import Lock
 
 from django.db.models import Count, QuerySet, Subquery, Sum
 
+from agents.analyzer import terms
 from agents.languages import primary
 from agents.models import Article
-from agents.terms import terms
 from lexicon.statements import Given, Select
 from tenants.models import Tenant
 
@@ -31,7 +31,7 @@ MOST_ARTICLES = 20_000
 BATCH = 500
 
 
-class Shelf:
+class InvertedIndex:
     """The published articles in one language."""
 
     def __init__(self, language: str) -> None:
@@ -49,7 +49,7 @@ class Shelf:
         """How often each article uses the term that uses it."""
         return self._uses.get(term, {})
 
-    def put(self, number: int, title: str, body: str) -> None:
+    def add(self, number: int, title: str, body: str) -> None:
         """An article is there from now on."""
         frequencies = Counter(terms(body, self.language))
         for term in terms(title, self.language):
@@ -59,7 +59,7 @@ class Shelf:
         for term, frequency in frequencies.items():
             self._uses.setdefault(term, {})[number] = frequency
 
-    def take(self, numbers: set[int]) -> None:
+    def remove(self, numbers: set[int]) -> None:
         """These articles are not there any more."""
         for number in numbers & self.lengths.keys():
             self._total -= self.lengths.pop(number)
@@ -72,11 +72,11 @@ class Shelf:
 
 
 @dataclass
-class Library:
+class TenantIndex:
     """What a process remembers of one tenant. Whoever looks at it holds its lock."""
 
     lock: Lock = field(default_factory=Lock)
-    shelves: dict[str, Shelf] = field(default_factory=dict)
+    indexes: dict[str, InvertedIndex] = field(default_factory=dict)
     #: The article of each number.
     articles: dict[int, uuid.UUID] = field(default_factory=dict)
     #: Of each article its stamp and number.
@@ -94,13 +94,13 @@ class Library:
         numbers = {self.known.pop(article_id)[1] for article_id in gone}
         for number in numbers:
             del self.articles[number]
-        for shelf in self.shelves.values() if numbers else ():
-            shelf.take(numbers)
+        for index in self.indexes.values() if numbers else ():
+            index.remove(numbers)
         missing = [article_id for article_id in stamps if article_id not in self.known]
         for start in range(0, len(missing), BATCH):
             self._read(published(tenant_id).order_by().filter(id__in=missing[start : start + BATCH]))
         self.state = len(self.known), sum(stamp for stamp, _ in self.known.values())
-        self.shelves = {language: shelf for language, shelf in self.shelves.items() if shelf.lengths}
+        self.indexes = {language: index for language, index in self.indexes.items() if index.lengths}
 
     def _read(self, articles: QuerySet[Article]) -> None:
         rows: Iterable[tuple[uuid.UUID, int, str, str, str]]
@@ -111,14 +111,14 @@ class Library:
             self.known[article_id] = stamp, number
             self.articles[number] = article_id
             language = primary(tag)
-            self.shelves.setdefault(language, Shelf(language)).put(number, title, body)
+            self.indexes.setdefault(language, InvertedIndex(language)).add(number, title, body)
 
 
-_libraries: OrderedDict[uuid.UUID, Library] = OrderedDict()
+_indexes: OrderedDict[uuid.UUID, TenantIndex] = OrderedDict()
 _lock = Lock()
 
 
-def look(tenant_id: uuid.UUID) -> tuple[tuple[int, int], list[list[str]]]:
+def read_revision(tenant_id: uuid.UUID) -> tuple[tuple[int, int], list[list[str]]]:
     """How many articles a tenant has published and the sum of their stamps; and the words that mean the same to it."""
     row = _STATE.first(tenant_id=tenant_id)
     if row is None:
@@ -127,14 +127,14 @@ def look(tenant_id: uuid.UUID) -> tuple[tuple[int, int], list[list[str]]]:
     return (number, int(stamps)), meaning_the_same or []
 
 
-def library(tenant_id: uuid.UUID) -> Library:
+def tenant_index(tenant_id: uuid.UUID) -> TenantIndex:
     """What is remembered of a tenant, as it was when somebody last looked."""
     with _lock:
-        found = _libraries.setdefault(tenant_id, Library())
-        _libraries.move_to_end(tenant_id)
-        remembered = sum(len(each.known) for each in _libraries.values())
-        while remembered > MOST_ARTICLES and len(_libraries) > 1:
-            _, oldest = _libraries.popitem(last=False)
+        found = _indexes.setdefault(tenant_id, TenantIndex())
+        _indexes.move_to_end(tenant_id)
+        remembered = sum(len(each.known) for each in _indexes.values())
+        while remembered > MOST_ARTICLES and len(_indexes) > 1:
+            _, oldest = _indexes.popitem(last=False)
             remembered -= len(oldest.known)
         return found
 

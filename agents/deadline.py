@@ -14,7 +14,7 @@ from typing import TypeVar
 import aiohttp
 
 from agents.contract import AgentFailure
-from agents.retries import Failed
+from agents.retry_policy import ProviderError
 from lexicon.outbound import Forbidden
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ class Timeouts:
     total: float
 
 
-class Patience:
+class Deadline:
     """Waits for one reply as long as the timeouts allow. Every way in which waiting ends badly is an AgentFailure.
 
     Its messages name a class of failure, never an address or what the server sent. `most` is how many seconds the
@@ -75,7 +75,8 @@ class Patience:
             async with asyncio.timeout_at(self.until):
                 return await answer
         except aiohttp.ServerTimeoutError:
-            raise Failed(f"no connection in {self._timeouts.connect:g} s", reason="connection", passes=True) from None
+            how = f"no connection in {self._timeouts.connect:g} s"
+            raise ProviderError(how, reason="connection", passes=True) from None
         except TimeoutError:
             raise self._failure() from None
         except Forbidden as why:
@@ -100,7 +101,7 @@ class Patience:
         how = "it closed the connection in the middle of its reply"
         if error is not None:
             how = f"the connection failed: {type(error).__name__}"
-        return Failed(how, reason="connection", passes=True)
+        return ProviderError(how, reason="connection", passes=True)
 
     def _look(self) -> None:
         self.rest()

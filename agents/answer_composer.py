@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from agents.analyzer import term_set, terms
 from agents.contract import Passage
 from agents.excerpts import answering
 from agents.intents import leans, questions_of
 from agents.phrases import SAY
-from agents.terms import term_set, terms
 
 #: Longest quotation, in characters: about seventy words, which is what people read in a chat.
 QUOTE_CHARACTERS = 450

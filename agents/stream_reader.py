@@ -9,11 +9,11 @@ from functools import partial
 
 import aiohttp
 
-from agents.answer import Answer
-from agents.beat import BEAT
 from agents.contract import AgentFailure
-from agents.patience import Patience
-from agents.retries import PASSING, Failed, read_retry_after
+from agents.deadline import Deadline
+from agents.read_ticker import TICKER
+from agents.retry_policy import PASSING, ProviderError, read_retry_after
+from agents.stream_accumulator import StreamAccumulator
 
 #: How long the rest of a finished reply may take, in seconds: its usage, and the end of the body, after which
 #: the connection can serve another reply. A server that keeps the body open delays a reply's end by so much.
@@ -22,30 +22,30 @@ REST_SECONDS = 0.5
 _NOT_A_STREAM = ("text/html", "application/json")
 
 
-class Hearing:
+class StreamReader:
     """One answer that is being listened to."""
 
-    def __init__(self, answer: Answer, patience: Patience) -> None:
+    def __init__(self, answer: StreamAccumulator, deadline: Deadline) -> None:
         self.answer = answer
         #: What it said first; "" until then, and where it ended without a word.
         self.first_words = ""
-        self._patience = patience
+        self._deadline = deadline
         self._response: aiohttp.ClientResponse | None = None
 
     async def begin(self, asking: Awaitable[aiohttp.ClientResponse]) -> None:
         """Ask, and read to the first words. Raises AgentFailure; a Failed one where asking again may help."""
-        self._response = response = await self._patience.wait(asking)
+        self._response = response = await self._deadline.wait(asking)
         _check_answer(response)
         # By itself aiohttp asks its parser and the connection to go on with each chunk that is taken out of the buffer.
         # Now it does when the buffer is empty.
         response.content._low_water = 1
-        self._patience.watch(response.close)
+        self._deadline.watch(response.close)
         while self.answer.finish_reason is None and not self.first_words:
             self.first_words = await self.more()
         if self.first_words:
-            self._patience.spoke()
+            self._deadline.spoke()
 
-    def let_speak(self) -> None:
+    def pause_until_tick(self) -> None:
         """Hear nothing until the next beat: what the model says until then waits in the kernel, and is read at once.
 
         It is the transport that pauses: aiohttp's own pausing leaves its parser where it was.
@@ -56,13 +56,13 @@ class Hearing:
         if transport is None or transport.is_closing():
             return  # All of it has come.
         transport.pause_reading()
-        BEAT.call(partial(_resume, transport))
+        TICKER.call(partial(_resume, transport))
 
     async def more(self) -> str:
         """What the model says next; "" where that was not a word. Raises AgentFailure."""
         answer = self.answer
         if answer.failure:
-            raise Failed(answer.failure, reason="stream", passes=answer.failure_is_passing)
+            raise ProviderError(answer.failure, reason="stream", passes=answer.failure_is_passing)
         assert self._response is not None
         content = self._response.content
         try:
@@ -71,18 +71,18 @@ class Hearing:
             # What came before the connection failed was said; aiohttp keeps it, but gives nobody any more of it.
             chunk = content._read_nowait(-1)
             if not chunk:
-                raise self._patience.disconnected(error) from None
+                raise self._deadline.disconnected(error) from None
         if not chunk:
-            raise self._patience.disconnected()
+            raise self._deadline.disconnected()
         events = answer.events
         text = answer.feed(chunk)
         if answer.events > events:
-            self._patience.renew()
+            self._deadline.renew()
         return text
 
     async def read_rest(self) -> None:
         """Read what follows the end, where it comes soon."""
-        self._patience.rest()
+        self._deadline.rest()
         assert self._response is not None
         with contextlib.suppress(TimeoutError, aiohttp.ClientError, OSError):
             async with asyncio.timeout(REST_SECONDS):
@@ -91,7 +91,7 @@ class Hearing:
 
     def close(self) -> None:
         """Listen no more: the connection is closed, unless the answer was read to its end."""
-        self._patience.rest()
+        self._deadline.rest()
         if self._response is not None:
             self._response.close()
 
@@ -103,7 +103,7 @@ def _resume(transport: asyncio.Transport) -> None:
 
 def _check_answer(response: aiohttp.ClientResponse) -> None:
     if response.status != 200:
-        raise Failed(
+        raise ProviderError(
             f"it answered with status {response.status}",
             reason="status",
             passes=response.status in PASSING,

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from agents.contract import PACE
 
 
-class Beat:
+class ReadTicker:
     """A moment that all who listen for it share; it comes PACE seconds after the first of them began to."""
 
     def __init__(self) -> None:
@@ -33,4 +33,4 @@ class Beat:
 
 
 #: That of this process; each event loop has its own moments.
-BEAT = Beat()
+TICKER = ReadTicker()

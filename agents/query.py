@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from agents.analyzer import terms
 from agents.languages import language
 from agents.ranking import Alternative, Concept
 from agents.related import related as related_terms
 from agents.spelling import neighbours
-from agents.terms import terms
 
 #: Different things of a question that are looked for: a long message is judged by its beginning.
 MAX_CONCEPTS = 50
