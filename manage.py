@@ -4,7 +4,7 @@
 import os
 import sys
 
-from lexicon import VERSION, local
+from lexicon import VERSION, dev_secrets
 
 
 def main() -> None:
@@ -12,7 +12,7 @@ def main() -> None:
         print(VERSION)
         return
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lexicon.settings")
-    local.provide_secret(create=sys.argv[1:2] == ["demo"])
+    dev_secrets.provide_secret(create=sys.argv[1:2] == ["demo"])
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

@@ -19,7 +19,7 @@ from django.db.models import Count, QuerySet, Subquery, Sum
 from agents.analyzer import terms
 from agents.languages import primary
 from agents.models import Article
-from lexicon.statements import Given, Select
+from lexicon.statements import Param, Select
 from tenants.models import Tenant
 
 #: A term in the title counts as often as this many in the body.
@@ -139,14 +139,14 @@ def tenant_index(tenant_id: uuid.UUID) -> TenantIndex:
         return found
 
 
-def published(tenant_id: uuid.UUID | Given) -> QuerySet[Article]:
+def published(tenant_id: uuid.UUID | Param) -> QuerySet[Article]:
     """The articles of a tenant that may be quoted."""
     return Article.objects.for_tenant(tenant_id).filter(state=Article.State.PUBLISHED)
 
 
 def _sums() -> QuerySet[Article, tuple[int, int, list[list[str]]]]:
-    synonyms = Subquery(Tenant.objects.order_by().filter(id=Given("tenant_id")).values("synonyms"))
-    sums = published(Given("tenant_id")).order_by().values("tenant_id")
+    synonyms = Subquery(Tenant.objects.order_by().filter(id=Param("tenant_id")).values("synonyms"))
+    sums = published(Param("tenant_id")).order_by().values("tenant_id")
     sums = sums.annotate(number=Count("id"), stamps=Sum("stamp"))
     return sums.values_list("number", "stamps", synonyms)
 

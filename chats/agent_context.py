@@ -14,20 +14,20 @@ from agents.contract import Limits, Policy, Request, Turn
 from agents.dialogue_state import search_question
 from chats.models import Message, Reply
 from chats.staff_presence import is_somebody_there
-from lexicon.statements import Given, Select
+from lexicon.statements import Param, Select
 
 #: Messages of a chat that are looked at, newest first.
 LATEST = 60
 
 _REPLY = Select(
     lambda: (
-        Reply.objects.for_tenant(Given("tenant_id")).filter(id=Given("reply_id")).select_related("question", "tenant")
+        Reply.objects.for_tenant(Param("tenant_id")).filter(id=Param("reply_id")).select_related("question", "tenant")
     )
 )
 _LATEST: Select[Any] = Select(
     lambda: (
-        Message.objects.for_tenant(Given("tenant_id"))
-        .filter(chat_id=Given("chat_id"))
+        Message.objects.for_tenant(Param("tenant_id"))
+        .filter(chat_id=Param("chat_id"))
         .order_by("-sequence")
         .values_list("id", "sequence", "role", "content", "metadata", "reply_to_id")[:LATEST]
     )

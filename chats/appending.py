@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from chats.models import Chat, Message
-from lexicon.statements import Given, Insert, Update
+from lexicon.statements import Insert, Param, Update
 
 #: Characters of a chat's first message that title it, where nobody gave it a title.
 TITLE_CHARACTERS = 60
 
 _INSERT = Insert(Message)
 _MOVE_ON = Update(
-    lambda: Chat.objects.for_tenant(Given("tenant_id")).filter(id=Given("chat_id")),
-    last_sequence=Given("last_sequence"),
-    user_message_count=Given("user_message_count"),
-    title=Given("title"),
-    last_message_at=Given("now"),
-    updated_at=Given("now"),
+    lambda: Chat.objects.for_tenant(Param("tenant_id")).filter(id=Param("chat_id")),
+    last_sequence=Param("last_sequence"),
+    user_message_count=Param("user_message_count"),
+    title=Param("title"),
+    last_message_at=Param("now"),
+    updated_at=Param("now"),
 )
 
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from chats.models import Chat, Message
 from lexicon.errors import USER_NOT_FOUND, ApiError, chat_not_found
-from lexicon.statements import Given, Select
+from lexicon.statements import Param, Select
 from tenants.models import EndUser
 
 
@@ -42,7 +42,7 @@ def parse_id(text: object) -> uuid.UUID | None:
     return parsed if str(parsed) == str(text).lower() else None
 
 
-def visible(tenant_id: uuid.UUID | Given, *, conversations_only: bool = False) -> QuerySet[Chat]:
+def visible(tenant_id: uuid.UUID | Param, *, conversations_only: bool = False) -> QuerySet[Chat]:
     """The chats a caller of this tenant may know of; a customer key knows only its conversations."""
     chats = Chat.objects.for_tenant(tenant_id).filter(deleted_at=None)
     return chats.filter(is_conversation=True) if conversations_only else chats
@@ -61,7 +61,7 @@ def open_chat(*, tenant_id: uuid.UUID, chat_id: object, conversations_only: bool
 
 
 def _with_user(conversations_only: bool, locked: bool) -> QuerySet[Chat]:
-    chats = visible(Given("tenant_id"), conversations_only=conversations_only).filter(id=Given("chat_id"))
+    chats = visible(Param("tenant_id"), conversations_only=conversations_only).filter(id=Param("chat_id"))
     chats = chats.select_related("user")
     return chats.select_for_update(no_key=True, of=("self",)) if locked else chats
 

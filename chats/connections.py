@@ -18,7 +18,7 @@ from lexicon.addresses import network_id
 from lexicon.errors import AUTH_ERROR, CONNECTION_LIMIT_EXCEEDED, INVALID_REQUEST, ApiError, invalid
 from lexicon.payload import text_problem
 from lexicon.refusals import refused
-from lexicon.statements import Delete, Given
+from lexicon.statements import Delete, Param
 from tenants.authentication import check_kind, name_of_key, open_key, open_live_key
 from tenants.models import ApiKey, EndUser, Tenant
 
@@ -105,7 +105,7 @@ def do_close_connection(connection_id: uuid.UUID) -> None:
     _FORGET.run(connection_id=connection_id)
 
 
-_FORGET = Delete(lambda: Connection.objects.all_tenants().filter(id=Given("connection_id")))
+_FORGET = Delete(lambda: Connection.objects.all_tenants().filter(id=Param("connection_id")))
 
 
 def tidy(*, process_id: uuid.UUID, open_connections: Collection[uuid.UUID]) -> None:

@@ -16,7 +16,7 @@ from chats import fields, representations
 from chats.chats import do_create_chat, open_chat
 from chats.idempotency import create_once
 from chats.models import Chat, Message
-from lexicon.answers import json_response
+from lexicon.error_responses import json_response
 from lexicon.payload import check_metadata
 from tenants.models import ApiKey
 from tenants.views import KeyedViewSet

@@ -12,7 +12,7 @@ from django.db.models.functions import Coalesce
 
 from chats.chats import open_chat
 from chats.models import Chat, Checkpoint, Message, Reply
-from lexicon.statements import Given, Select
+from lexicon.statements import Param, Select
 
 #: Most messages read at once; who is further behind reads again.
 BATCH = 500
@@ -91,7 +91,7 @@ def _with_run(chats: QuerySet[Chat]) -> Any:
 
 
 _SNAPSHOT: Select[Any] = Select(
-    lambda: _with_run(Chat.objects.all_tenants().filter(id=Given("chat_id"), deleted_at=None)).values_list(
+    lambda: _with_run(Chat.objects.all_tenants().filter(id=Param("chat_id"), deleted_at=None)).values_list(
         "tenant_id",
         "status",
         "status_count",
@@ -129,8 +129,8 @@ def read_messages(*, tenant_id: uuid.UUID, chat_id: uuid.UUID, after: int, upto:
 
 _MESSAGES = Select(
     lambda: (
-        Message.objects.for_tenant(Given("tenant_id"))
-        .filter(chat_id=Given("chat_id"), sequence__gt=Given("after"), sequence__lte=Given("upto"))
+        Message.objects.for_tenant(Param("tenant_id"))
+        .filter(chat_id=Param("chat_id"), sequence__gt=Param("after"), sequence__lte=Param("upto"))
         .select_related("user")
         .order_by("sequence")[:BATCH]
     )

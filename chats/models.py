@@ -136,7 +136,7 @@ class Message(TenantOwned):
         return f"{self.role} {self.sequence}"
 
     @property
-    def told_metadata(self) -> dict[str, Any]:
+    def public_metadata(self) -> dict[str, Any]:
         """The metadata as clients see it: with the rating, where there is one."""
         return self.metadata if self.rating is None else {**self.metadata, "rating": self.rating}
 

@@ -22,7 +22,7 @@ from django.db import connection
 from django.db.models import QuerySet, Value
 
 from chats.models import Connection, Process
-from lexicon.statements import Given, Select
+from lexicon.statements import Param, Select
 
 #: How many numbers are drawn: all that most tenants have, and of thousands enough to find a free one.
 DRAWN = 64
@@ -72,17 +72,17 @@ def take_place(row: Connection, *, places: int, counts: bool) -> bool:
 
 def _around(bounded: bool) -> Any:
     """Of each living socket that has no number there is: False. Of each of the address, where that counts: True."""
-    living = _living(Given("tenant_id"), Given("of_visitor")).annotate(is_neighbour=Value(False))
-    kinds = [living.filter(slot=None), living.filter(slot__gt=Given("places"))]
+    living = _living(Param("tenant_id"), Param("of_visitor")).annotate(is_neighbour=Value(False))
+    kinds = [living.filter(slot=None), living.filter(slot__gt=Param("places"))]
     if bounded:
-        of_address = _living(Given("tenant_id"), Given("of_visitor")).filter(network=Given("network"))
+        of_address = _living(Param("tenant_id"), Param("of_visitor")).filter(network=Param("network"))
         kinds.append(of_address.annotate(is_neighbour=Value(True)))
     # Not one condition: each has an index of its own.
     first, *others = (kind.values_list("is_neighbour", flat=True) for kind in kinds)
     return first.union(*others, all=True)
 
 
-def _living(tenant_id: uuid.UUID | Given, of_visitor: bool | Given) -> QuerySet[Connection]:
+def _living(tenant_id: uuid.UUID | Param, of_visitor: bool | Param) -> QuerySet[Connection]:
     return Connection.objects.for_tenant(tenant_id).filter(
         of_visitor=of_visitor, process__in=Process.objects.living().values("id")
     )

@@ -30,15 +30,15 @@ from lexicon.errors import (
 )
 from lexicon.payload import MAX_BYTES, check_metadata, fingerprint, text_problem
 from lexicon.refusals import refused
-from lexicon.statements import Given, Insert, Select
+from lexicon.statements import Insert, Param, Select
 from tenants import credits
 from tenants.limits import user_windows, visitor_message_windows
 from tenants.models import EndUser, Tenant
 
 _STATES_OF_OPEN: Select[str] = Select(
     lambda: (
-        Reply.objects.for_tenant(Given("tenant_id"))
-        .filter(chat_id=Given("chat_id"), state__in=Reply.OPEN)
+        Reply.objects.for_tenant(Param("tenant_id"))
+        .filter(chat_id=Param("chat_id"), state__in=Reply.OPEN)
         .values_list("state", flat=True)
     )
 )

@@ -34,7 +34,7 @@ def message_body(message: Message) -> dict[str, Any]:
         "media_type": None,
         "media_url": None,
         "created_at": message.created_at,
-        "metadata": message.told_metadata,
+        "metadata": message.public_metadata,
         "sequence": message.sequence,
         "user_id": message.user.external_id,
         "reply_to": message.reply_to_id,

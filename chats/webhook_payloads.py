@@ -28,7 +28,7 @@ def tell(chat: Chat, *, said: Message | None = None, escalated: str | None = Non
 
     The chat is told as this object has it: its status is the one after the change.
     """
-    events: list[outbox.Told] = []
+    events: list[outbox.EventDraft] = []
     if said is not None:
         events.append((Event.MESSAGE, lambda: _body(chat, Event.MESSAGE, [said], _about(said))))
     if escalated is not None:

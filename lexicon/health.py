@@ -16,7 +16,7 @@ from django.http import HttpRequest, HttpResponse
 from django.middleware.security import SecurityMiddleware
 
 from lexicon import VERSION, logs, metrics
-from lexicon.answers import json_response
+from lexicon.error_responses import json_response
 from streaming.engine import engine
 from streaming.supervision import restarts
 

@@ -18,12 +18,12 @@ from django.conf import settings
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from lexicon.answers import CUSTOMER_FACE, malformed
+from lexicon.error_responses import CUSTOMER_FACE, malformed
 from lexicon.errors import INVALID_REQUEST, METHOD_NOT_ALLOWED, ApiError, unavailable
 from lexicon.open_files import most_connections, most_websockets
 from lexicon.payload import write_json
-from lexicon.protocols import PIECE, Connection
 from lexicon.refusals import refused
+from lexicon.slow_clients import PIECE, Connection
 from lexicon.websocket_protocol import WebSocketProtocol
 
 #: Bytes of a request line with all headers, or of a body's trailers.

@@ -27,7 +27,7 @@ from django.utils.deprecation import MiddlewareMixin
 
 from chats.staff_presence import note_presence
 from lexicon import logs
-from lexicon.answers import error_of, error_response, malformed, method_not_allowed
+from lexicon.error_responses import error_of, error_response, malformed, method_not_allowed
 from lexicon.errors import PAYLOAD_TOO_LARGE, ApiError
 
 logger = logging.getLogger(__name__)

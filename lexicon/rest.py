@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.views import set_rollback
 
 from lexicon import errors
-from lexicon.answers import error_of, error_response, method_not_allowed
+from lexicon.error_responses import error_of, error_response, method_not_allowed
 from lexicon.errors import ApiError
 from lexicon.payload import MAX_BYTES, read_object, write_json
 

@@ -121,7 +121,7 @@ def _give_memory_back() -> None:
 def _bound_silence(sock: socket.socket, seconds: float) -> None:
     """Let the kernel cut clients that acknowledge nothing, or take nothing, for so long: connections inherit it.
 
-    It sees what waits in its own buffers, where lexicon/protocols.py does not look. Linux only.
+    It sees what waits in its own buffers, where lexicon/slow_clients.py does not look. Linux only.
     """
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))

@@ -96,7 +96,7 @@ INSTALLED_APPS = [
 # The browser's middleware steps aside for the API (lexicon/middleware.py says why).
 MIDDLEWARE = [
     "lexicon.middleware.RequestIdMiddleware",
-    "lexicon.access.AccessMiddleware",
+    "lexicon.access_log.AccessMiddleware",
     "lexicon.middleware.SecurityHeadersMiddleware",
     "tenants.middleware.CallerMiddleware",
     "lexicon.middleware.BodyLengthMiddleware",
@@ -281,7 +281,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 #: Somebody of the staff who has not used the admin for so long is away: a visitor who waits for a person is told so.
 STAFF_AWAY_SECONDS = given(env.float, "STAFF_AWAY_SECONDS", 600.0)
-CSRF_FAILURE_VIEW = "lexicon.answers.forged"
+CSRF_FAILURE_VIEW = "lexicon.error_responses.forged"
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if HTTPS else []
 SESSION_COOKIE_NAME = "lexicon_session"
 SESSION_COOKIE_AGE = int(timedelta(hours=8).total_seconds())

@@ -1,7 +1,7 @@
 """How is a statement that runs with every message compiled only once?
 
 Django builds a query and compiles it to SQL anew each time it is asked: of the processor time of a message with its
-reply, that was more than all else together. What is said here is a queryset all the same, with `Given("name")`
+reply, that was more than all else together. What is said here is a queryset all the same, with `Param("name")`
 where a value comes later; its SQL is kept, and the rows become what the queryset says: objects with what they
 select, or tuples.
 """
@@ -32,7 +32,7 @@ T = TypeVar("T")
 Reader = Callable[[Sequence[Any]], Any]
 
 
-class Given(Expression):
+class Param(Expression):
     """A value that is given when the statement runs: text, a number, a truth, a UUID or a moment.
 
     Never None, which SQL does not compare by `=`, and no number that its column could not hold.
@@ -58,7 +58,7 @@ class Compiled(NamedTuple):
     def execute(self, database: Any, cursor: Any, given: dict[str, Any]) -> None:
         """Run it. Raises KeyError where a value is missing, and TypeError where it is None."""
         cursor.execute(
-            self.sql, [_stored(given[p.name], database) if isinstance(p, Given) else p for p in self.parameters]
+            self.sql, [_stored(given[p.name], database) if isinstance(p, Param) else p for p in self.parameters]
         )
 
 

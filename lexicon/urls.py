@@ -16,10 +16,10 @@ from django.views.decorators.csrf import csrf_exempt
 
 from chats.customer import ConversationViewSet
 from chats.views import ChatViewSet
-from lexicon import answers, health, watching
-from lexicon.answers import error_response
+from lexicon import error_responses, health, metrics_view
 from lexicon.database import in_thread
 from lexicon.documents import views as documents
+from lexicon.error_responses import error_response
 from lexicon.errors import ApiError
 from streaming import page, widget
 from streaming.sse import conversation_messages, conversation_stream
@@ -91,11 +91,11 @@ urlpatterns = [
     path("widget/<uuid:tenant_id>", only(widget.frame, *_READ)),
     path("healthz", only(health.alive, *_READ)),
     path("readyz", only(health.ready, *_READ)),
-    path("metrics", watching.metrics_page),
+    path("metrics", metrics_view.metrics_page),
     path("admin/", admin.site.urls),
 ]
 
-handler400 = answers.bad_request
-handler403 = answers.forbidden
-handler404 = answers.not_found
-handler500 = answers.server_error
+handler400 = error_responses.bad_request
+handler403 = error_responses.forbidden
+handler404 = error_responses.not_found
+handler500 = error_responses.server_error

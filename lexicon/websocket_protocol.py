@@ -21,8 +21,8 @@ from websockets.server import ServerProtocol
 
 from lexicon.errors import INVALID_REQUEST, METHOD_NOT_ALLOWED, ApiError
 from lexicon.payload import write_json
-from lexicon.protocols import CLOSING_SECONDS, Connection
 from lexicon.refusals import refused
+from lexicon.slow_clients import CLOSING_SECONDS, Connection
 
 logger = logging.getLogger(__name__)
 

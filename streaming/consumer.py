@@ -16,8 +16,8 @@ from chats.posting import Draft, Posted, post_message
 from chats.rating import rate_message
 from chats.replies.stopping import request_stop
 from lexicon import logs, metrics
-from lexicon.answers import error_of
 from lexicon.database import check_room, in_thread
+from lexicon.error_responses import error_of
 from lexicon.errors import AUTH_ERROR, INTERNAL_ERROR, NOT_FOUND, RATE_LIMIT_EXCEEDED, ApiError, unavailable
 from streaming import wire
 from streaming.engine import Engine, engine

@@ -33,7 +33,7 @@ from streaming.reconciler import Reconciler
 from streaming.reply_runner import ReplyRunner
 from streaming.reply_text import ReplyText
 from streaming.supervision import supervise
-from webhooks import courier
+from webhooks import sender
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class Engine:
         self._heartbeat.start()
         wake.listen(self._changed)
         self._keep("reconcile", self._reconciler.run)
-        self._keep("webhooks", courier.run)
+        self._keep("webhooks", sender.run)
         if embeddings.is_on():
             self._keep("embeddings", embedding_worker.run)
         self._keep("process_metrics", metrics.watch_process)

@@ -24,8 +24,8 @@ from chats.models import Chat
 from chats.tokens import make_token
 from lexicon import logs
 from lexicon.addresses import bounded_network, network_id, scope_of
-from lexicon.answers import error_response, json_response
 from lexicon.database import in_thread
+from lexicon.error_responses import error_response, json_response
 from lexicon.errors import CHAT_NOT_FOUND, RATE_LIMIT_EXCEEDED, ApiError
 from lexicon.refusals import refused
 from tenants.limits import visitor_windows

@@ -77,7 +77,7 @@ def stream_ended(message: Message, *, resumed: bool = False) -> str:
         content=message.content,
         sequence=message.sequence,
         reply_to=message.reply_to_id,
-        metadata=message.told_metadata,
+        metadata=message.public_metadata,
         **fields,
         **_author(message.metadata),
     )

@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from lexicon.errors import AUTH_ERROR, WRONG_KEY_TYPE, ApiError
-from lexicon.statements import Given, Select
+from lexicon.statements import Param, Select
 from tenants import keys
 from tenants.models import ApiKey
 
@@ -17,10 +17,10 @@ from tenants.models import ApiKey
 _USE_NOTED_EVERY = timedelta(minutes=1)
 
 _BY_DIGEST = Select(
-    lambda: ApiKey.objects.all_tenants().order_by().filter(digest=Given("digest")).select_related("tenant__account")
+    lambda: ApiKey.objects.all_tenants().order_by().filter(digest=Param("digest")).select_related("tenant__account")
 )
 _BY_ID = Select(
-    lambda: ApiKey.objects.all_tenants().order_by().filter(id=Given("key_id")).select_related("tenant__account")
+    lambda: ApiKey.objects.all_tenants().order_by().filter(id=Param("key_id")).select_related("tenant__account")
 )
 
 

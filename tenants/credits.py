@@ -13,17 +13,17 @@ from django.db.models import F
 
 from lexicon import metrics
 from lexicon.errors import PAYMENT_REQUIRED, ApiError
-from lexicon.statements import Given, Insert, Select, Update
+from lexicon.statements import Insert, Param, Select, Update
 from tenants.models import Account, CreditEntry, Tenant
 
 _RESERVE = Update(
-    lambda: Account.objects.filter(tenant_id=Given("tenant_id"), balance__gt=F("reserved")),
+    lambda: Account.objects.filter(tenant_id=Param("tenant_id"), balance__gt=F("reserved")),
     reserved=F("reserved") + 1,
 )
-_LOCK = Select(lambda: Account.objects.filter(tenant_id=Given("tenant_id")).select_for_update(no_key=True))
+_LOCK = Select(lambda: Account.objects.filter(tenant_id=Param("tenant_id")).select_for_update(no_key=True))
 _SETTLE = Update(
-    lambda: Account.objects.filter(tenant_id=Given("tenant_id")),
-    balance=F("balance") - Given("taken"),
+    lambda: Account.objects.filter(tenant_id=Param("tenant_id")),
+    balance=F("balance") - Param("taken"),
     reserved=F("reserved") - 1,
 )
 _INSERT_ENTRY = Insert(CreditEntry)

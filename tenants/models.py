@@ -12,13 +12,13 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from lexicon.fields import EncryptedText, JSONText
-from lexicon.statements import Given
+from lexicon.statements import Param
 
 
 class TenantQuerySet(models.QuerySet):
     """Queries on rows that belong to a tenant. Each starts at one of these two (a test reads the code for it)."""
 
-    def for_tenant(self, tenant_id: uuid.UUID | Given) -> Self:
+    def for_tenant(self, tenant_id: uuid.UUID | Param) -> Self:
         """The rows of one tenant."""
         return self.filter(tenant_id=tenant_id)
 

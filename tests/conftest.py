@@ -23,7 +23,7 @@ from django.db import connections
 from django.test.utils import setup_databases, teardown_databases
 
 from tests import settings as test_settings
-from tests.cast import Actor, new_actor
+from tests.actors import Actor, new_actor
 from tests.failures import KEY
 from tests.servers import Server
 

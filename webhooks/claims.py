@@ -102,12 +102,12 @@ def _signing(endpoint: Endpoint) -> list[str]:
 def give_back(claims: list[Claim]) -> None:
     """The process stops before these were answered: another one may send them at once, as the same attempt."""
     for claim in claims:
-        _standing(claim).update(attempts=F("attempts") - 1, next_attempt_at=Now())
+        _current_attempt(claim).update(attempts=F("attempts") - 1, next_attempt_at=Now())
 
 
 def save_delivered(claim: Claim, *, status: int) -> None:
     """It arrived."""
-    _standing(claim).update(
+    _current_attempt(claim).update(
         state=Delivery.State.DELIVERED, last_status=status, last_error="", finished_at=timezone.now()
     )
 
@@ -121,10 +121,10 @@ def save_failed(claim: Claim, *, status: int | None, error: str, gone: bool = Fa
     """
     delay = delay_after(claim.attempt)
     if delay is not None and not gone:
-        _standing(claim).update(next_attempt_at=Now() + delay, last_status=status, last_error=error)
+        _current_attempt(claim).update(next_attempt_at=Now() + delay, last_status=status, last_error=error)
         return
     why = error if gone else f"{error}; it was tried {claim.attempt} times over three days"
-    died = _standing(claim).update(
+    died = _current_attempt(claim).update(
         state=Delivery.State.DEAD, last_status=status, last_error=why, finished_at=timezone.now()
     )
     logger.warning("webhook %s is dead: %s", claim.webhook_id, why)
@@ -143,11 +143,11 @@ def _disable(claim: Claim, why: str) -> None:
     endpoint = Endpoint.objects.for_tenant(claim.tenant_id).get(id=claim.endpoint_id)
     endpoint.is_enabled, endpoint.disabled_reason = False, f"{timezone.now():%Y-%m-%d %H:%M} UTC: {why}"
     endpoint.save(update_fields=["is_enabled", "disabled_reason"])
-    _bury(endpoint)
+    _mark_dead(endpoint)
     logger.warning("endpoint %s is switched off: %s", claim.endpoint_id, why)
 
 
-def _bury(endpoint: Endpoint) -> bool:
+def _mark_dead(endpoint: Endpoint) -> bool:
     """What waits for an endpoint that was switched off is dead; whether some of it may be left."""
     deliveries = Delivery.objects.for_tenant(endpoint.tenant_id)
     waiting = deliveries.filter(endpoint=endpoint, state=Delivery.State.PENDING)
@@ -167,14 +167,14 @@ def do_tidy() -> bool:
     """
     waiting = Delivery.objects.all_tenants().filter(endpoint=OuterRef("id"), state=Delivery.State.PENDING)
     off = Endpoint.objects.all_tenants().filter(Exists(waiting), is_enabled=False).exclude(disabled_reason="")
-    left = any(_bury(endpoint) for endpoint in off)
+    left = any(_mark_dead(endpoint) for endpoint in off)
     old = Delivery.objects.all_tenants().filter(created_at__lt=timezone.now() - timedelta(days=KEPT_DAYS))
     ids = list(old.values_list("id", flat=True)[:AT_A_TIME])
     Delivery.objects.all_tenants().filter(id__in=ids).delete()
     return left or len(ids) == AT_A_TIME
 
 
-def _standing(claim: Claim):  # type: ignore[no-untyped-def]
+def _current_attempt(claim: Claim):  # type: ignore[no-untyped-def]
     """The delivery, if this attempt is still its latest."""
     rows = Delivery.objects.for_tenant(claim.tenant_id)
     return rows.filter(id=claim.delivery_id, attempts=claim.attempt, state=Delivery.State.PENDING)

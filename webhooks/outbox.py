@@ -13,22 +13,22 @@ from typing import Any
 from django.db import transaction
 
 from lexicon.payload import write_json
-from lexicon.statements import Given, Select
+from lexicon.statements import Param, Select
 from webhooks.models import Delivery, Endpoint
 
 #: An event and what makes its body, called only where somebody wants to know.
-Told = tuple[str, Callable[[], dict[str, Any]]]
+EventDraft = tuple[str, Callable[[], dict[str, Any]]]
 
 _listeners: list[Callable[[], None]] = []
 
 _HEARING: Select[tuple[uuid.UUID, list[str]]] = Select(
     lambda: (
-        Endpoint.objects.for_tenant(Given("tenant_id")).filter(is_enabled=True).order_by().values_list("id", "events")
+        Endpoint.objects.for_tenant(Param("tenant_id")).filter(is_enabled=True).order_by().values_list("id", "events")
     )
 )
 
 
-def save(*, tenant_id: uuid.UUID, chat_id: uuid.UUID, events: list[Told]) -> None:
+def save(*, tenant_id: uuid.UUID, chat_id: uuid.UUID, events: list[EventDraft]) -> None:
     """Keep the events for those of the tenant's endpoints that asked for them. One query where it has none."""
     wanted = dict(_HEARING.all(tenant_id=tenant_id))
     deliveries = []

@@ -21,7 +21,7 @@ from chats.replies.queue import claim_next, drop_queued, running
 from chats.statuses import change_status, fit_reason
 from chats.webhook_payloads import tell
 from lexicon import logs, metrics
-from lexicon.statements import Delete, Given, Select, Update
+from lexicon.statements import Delete, Param, Select, Update
 from tenants import credits
 
 logger = logging.getLogger(__name__)
@@ -31,20 +31,20 @@ NOTHING_USED = Usage(0, 0)
 #: What a try's own reply never changes, and the chat, locked, as it is once nobody else holds its lock.
 _LOCKED: Select[Reply] = Select(
     lambda: (
-        Reply.objects.for_tenant(Given("tenant_id"))
-        .filter(id=Given("reply_id"))
+        Reply.objects.for_tenant(Param("tenant_id"))
+        .filter(id=Param("reply_id"))
         .select_related("chat", "question__user")
         .select_for_update(no_key=True, of=("chat",))
     )
 )
 _CLOSE = Update(
-    lambda: Reply.objects.for_tenant(Given("tenant_id")).filter(
-        id=Given("reply_id"), epoch=Given("epoch"), state=Reply.State.RUNNING
+    lambda: Reply.objects.for_tenant(Param("tenant_id")).filter(
+        id=Param("reply_id"), epoch=Param("epoch"), state=Reply.State.RUNNING
     ),
-    state=Given("state"),
-    finished_at=Given("now"),
+    state=Param("state"),
+    finished_at=Param("now"),
 )
-_FORGET_CHECKPOINTS = Delete(lambda: Checkpoint.objects.filter(reply_id=Given("reply_id")))
+_FORGET_CHECKPOINTS = Delete(lambda: Checkpoint.objects.filter(reply_id=Param("reply_id")))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,13 @@ from django.utils import timezone
 
 from chats.models import Chat, Reply
 from lexicon import metrics
-from lexicon.statements import Given, Select
+from lexicon.statements import Param, Select
 from tenants import credits
 
 _NEXT = Select(
     lambda: (
-        Reply.objects.for_tenant(Given("tenant_id"))
-        .filter(chat_id=Given("chat_id"), state=Reply.State.QUEUED)
+        Reply.objects.for_tenant(Param("tenant_id"))
+        .filter(chat_id=Param("chat_id"), state=Reply.State.QUEUED)
         .order_by("question__sequence")[:1]
     )
 )

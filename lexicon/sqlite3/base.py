@@ -27,7 +27,7 @@ from django.db.backends.sqlite3 import base
 _WRITING = ("INSERT", "UPDATE", "DELETE", "REPLACE")
 
 
-class Line:
+class WriterQueue:
     """Those who wait to write to one file. One at a time has the turn, the others get it in the order they came."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -41,7 +41,7 @@ class Line:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def take(self, seconds: float) -> None:
+    def acquire(self, seconds: float) -> None:
         """Wait for the turn. Raises OperationalError where nobody's comes for so many seconds.
 
         Behind others who write, it comes; behind one who holds on to it, it does not.
@@ -62,7 +62,7 @@ class Line:
                     self._waiting.remove(mine)
                     raise OperationalError("database is locked: the turn to write did not come")
 
-    def give(self) -> None:
+    def release(self) -> None:
         """Let the next one have the turn."""
         with self._lock:
             self._taken = False
@@ -75,14 +75,14 @@ class Line:
         self._moved_at = self._clock()
 
 
-_lines: dict[str, Line] = {}
-_lines_lock = threading.Lock()
+_queues: dict[str, WriterQueue] = {}
+_queues_lock = threading.Lock()
 
 
-def line_of(name: str) -> Line:
-    """The line before the file of that name."""
-    with _lines_lock:
-        return _lines.setdefault(name, Line())
+def queue_of(name: str) -> WriterQueue:
+    """The queue before the file of that name."""
+    with _queues_lock:
+        return _queues.setdefault(name, WriterQueue())
 
 
 def make_private(name: str) -> None:
@@ -96,7 +96,7 @@ def make_private(name: str) -> None:
     path = os.path.realpath(name)
     # The lock: closing any descriptor of the file ends SQLite's locks of the whole process
     # (https://sqlite.org/howtocorrupt.html, section 2.2), so nobody here may have opened it before this one is closed.
-    with _lines_lock, contextlib.suppress(OSError):
+    with _queues_lock, contextlib.suppress(OSError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         return
     for file in (path, f"{path}-wal", f"{path}-shm", f"{path}-journal"):
@@ -131,11 +131,11 @@ class Cursor(base.SQLiteCursorWrapper):
         """Run one statement."""
         if self.connection.in_transaction or not query.lstrip()[:7].upper().startswith(_WRITING):
             return super().execute(query, params)
-        self._wrapper.take_turn()
+        self._wrapper.acquire_turn()
         try:
             return super().execute(query, params)
         finally:
-            self._wrapper.give_turn()
+            self._wrapper.release_turn()
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -146,46 +146,46 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         """As Django's, of a file that nobody else may read."""
         make_private(str(conn_params["database"]))
-        self._line = line_of(str(conn_params["database"]))
-        self._patience = float(conn_params.get("timeout", 5.0))
+        self._queue = queue_of(str(conn_params["database"]))
+        self._seconds = float(conn_params.get("timeout", 5.0))
         return super().get_new_connection(conn_params)
 
     def create_cursor(self, name: str | None = None) -> Any:
         """As Django's, with cursors of ours."""
         return self.connection.cursor(factory=partial(Cursor, self))
 
-    def take_turn(self) -> None:
+    def acquire_turn(self) -> None:
         """Wait in line. Raises OperationalError as SQLite does where the wait is too long."""
-        self._line.take(self._patience)
+        self._queue.acquire(self._seconds)
         self._has_turn = True
 
-    def give_turn(self) -> None:
+    def release_turn(self) -> None:
         """Pass the turn on, if this connection has it."""
         if self._has_turn:
             self._has_turn = False
-            self._line.give()
+            self._queue.release()
 
     def _start_transaction_under_autocommit(self) -> None:
-        self.take_turn()
+        self.acquire_turn()
         try:
             super()._start_transaction_under_autocommit()  # type: ignore[misc]
         except BaseException:
-            self.give_turn()
+            self.release_turn()
             raise
 
     def _commit(self) -> None:
         # Where it fails, a rollback follows.
         super()._commit()  # type: ignore[misc]
-        self.give_turn()
+        self.release_turn()
 
     def _rollback(self) -> None:
         try:
             super()._rollback()  # type: ignore[misc]
         finally:
-            self.give_turn()
+            self.release_turn()
 
     def _close(self) -> None:
         try:
             super()._close()  # type: ignore[misc]
         finally:
-            self.give_turn()
+            self.release_turn()

@@ -14,8 +14,8 @@ from agents.models import Article
 from chats.models import Chat
 from tenants.admin_paging import BoundedPaginator
 from tenants.models import ApiKey, CreditEntry, EndUser, Tenant
+from tests.actors import Actor
 from tests.admin.conftest import NewChat, page_of
-from tests.cast import Actor
 
 MANY = 300
 LARGE = (

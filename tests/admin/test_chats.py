@@ -16,8 +16,8 @@ from django.utils import timezone
 from chats import admin_chat, staff_replies
 from chats.models import Chat, Message, Reply, StaffPresence
 from chats.posting import post_message, read_draft
+from tests.actors import Actor
 from tests.admin.conftest import NewChat, answers_in, client_of, page_of, staff
-from tests.cast import Actor
 
 LIST = "/admin/chats/chat/"
 

@@ -11,8 +11,8 @@ from django.test import Client
 
 from agents import knowledge
 from agents.models import Article, ArticleVersion
+from tests.actors import Actor
 from tests.admin.conftest import client_of, staff
-from tests.cast import Actor
 
 LIST = "/admin/agents/article/"
 

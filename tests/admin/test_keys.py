@@ -15,8 +15,8 @@ from django.utils import timezone
 from lexicon.errors import ApiError
 from tenants.authentication import open_key
 from tenants.models import ApiKey
+from tests.actors import Actor
 from tests.admin.conftest import client_of, staff
-from tests.cast import Actor
 
 LIST = "/admin/tenants/apikey/"
 

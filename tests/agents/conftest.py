@@ -10,7 +10,7 @@ import pytest
 from agents import connections, knowledge
 from agents.models import Article
 from tenants.models import Tenant
-from tests.cast import new_actor
+from tests.actors import new_actor
 from tests.model_server import ModelServer
 
 Write = Callable[..., Article]

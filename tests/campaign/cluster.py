@@ -15,8 +15,8 @@ from typing import Any
 
 import httpx
 
+from tests.actors import UNLIMITED, Actor
 from tests.campaign.database import Database
-from tests.cast import UNLIMITED, Actor
 from tests.cluster.conftest import OwnRedis
 from tests.model_server import run_in_process
 from tests.servers import Server

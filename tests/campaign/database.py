@@ -24,7 +24,7 @@ from django.db import connections
 
 from chats.models import Chat, Message, Reply
 from tenants.models import Account, CreditEntry
-from tests.cast import Actor, new_actor
+from tests.actors import Actor, new_actor
 from tests.servers import ROOT
 
 T = TypeVar("T")

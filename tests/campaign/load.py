@@ -12,10 +12,10 @@ from typing import Any
 
 from chats.models import Chat
 from tenants.models import EndUser
+from tests.actors import Actor
 from tests.campaign.clients import Talker
 from tests.campaign.database import Database
 from tests.campaign.history import History
-from tests.cast import Actor
 from tests.client import script
 
 _number = itertools.count(1)

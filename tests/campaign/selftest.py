@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from tests.actors import Actor
 from tests.campaign.callers import pry
 from tests.campaign.checker import Verdict, check
 from tests.campaign.clients import Talker
@@ -18,7 +19,6 @@ from tests.campaign.cluster import Cluster, Model
 from tests.campaign.database import Databases
 from tests.campaign.history import History
 from tests.campaign.load import all_ready, closed_loop, leave_all, message, new_chats, settle
-from tests.cast import Actor
 
 Part = Callable[[Cluster, History], Awaitable[list[Actor]]]
 

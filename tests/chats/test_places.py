@@ -14,7 +14,7 @@ from chats.models import Chat, Connection, Process
 from lexicon.addresses import network_id
 from lexicon.errors import CONNECTION_LIMIT_EXCEEDED, ApiError
 from tenants.models import ApiKey, Tenant
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.chats.conftest import die
 
 ADDRESS = "203.0.113.7"

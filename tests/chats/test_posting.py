@@ -13,7 +13,7 @@ from chats.posting import Posted
 from lexicon.errors import ApiError
 from tenants.credits import do_grant
 from tenants.models import Account, Tenant
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.chats.conftest import end
 
 Post = Callable[..., Posted]

@@ -24,7 +24,7 @@ from chats.replies.stopping import request_stop
 from lexicon import metrics
 from tenants.credits import do_grant
 from tenants.models import Account, CreditEntry, Tenant
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.chats.conftest import die, end
 
 Post = Callable[..., Posted]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lexicon_client import AsyncClient, ChatInUse, ChatNotFound, Client, InvalidRequest, UserNotFound
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import Socket
 from tests.websocket.conftest import Model
 

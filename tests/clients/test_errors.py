@@ -20,7 +20,7 @@ from lexicon_client import (
 )
 from lexicon_client.backoff import STEPS, Backoff
 from tenants.models import Tenant
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.servers import free_port
 from tests.websocket.conftest import Model
 

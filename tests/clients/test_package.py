@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.servers import ROOT
 
 #: No database decides it (tests/__main__.py).

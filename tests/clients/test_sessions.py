@@ -12,7 +12,7 @@ from lexicon.database import in_thread
 from lexicon_client import AsyncClient, ChatDeleted, Client, RateLimitExceeded, ServiceUnavailable, Unreachable
 from lexicon_client.session import Session
 from lexicon_client.text import Token
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import SOON
 from tests.resume.test_replay import tell
 from tests.websocket.conftest import Model

@@ -9,7 +9,7 @@ import pytest
 from chats.models import Chat
 from lexicon.database import in_thread
 from lexicon_client import AsyncChatSession, AsyncClient, AuthError, ChatSession, Client
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import SOON
 from tests.websocket.conftest import Model
 

@@ -16,7 +16,7 @@ import redis
 from django.db import OperationalError, connection, transaction
 
 from tests import settings as test_settings
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import Socket
 from tests.faults.conftest import acme, new_server, on_own_database
 from tests.servers import Server, free_port

@@ -11,7 +11,7 @@ import redis
 from lexicon.database import in_thread
 from tenants.models import ApiKey
 from tenants.provisioning import do_revoke_key
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import SOON, Socket, read_sse, script
 from tests.cluster.conftest import OwnRedis
 from tests.servers import Server

@@ -13,7 +13,7 @@ import redis
 
 from lexicon.database import in_thread
 from tenants.models import Tenant
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import Socket, eventually, script
 from tests.cluster.conftest import OwnRedis, fall_asleep
 from tests.cluster.test_live import TEXT, Pair, opened, release, until_said

@@ -17,7 +17,7 @@ from jsonschema import Draft7Validator, Draft202012Validator
 from lexicon.documents import asyncapi, openapi
 from lexicon.documents.events import FRAMES
 from lexicon.errors import ERRORS
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.documents.contract import at, check_event, check_frame, operations, problems, references
 from tests.servers import Server
 

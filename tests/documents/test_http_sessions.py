@@ -21,7 +21,7 @@ from django.db.backends.utils import CursorWrapper
 
 from chats.changes import change_chat
 from lexicon.database import in_thread
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import read_sse, script
 from tests.documents.contract import check_answer, check_request, documented, operations
 from tests.servers import Server

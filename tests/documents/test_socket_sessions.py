@@ -14,7 +14,7 @@ from django.db import connection
 
 from lexicon.database import in_thread
 from lexicon.documents.events import EVENTS, SOCKET_ERRORS, close_codes
-from tests.cast import Actor, new_actor
+from tests.actors import Actor, new_actor
 from tests.client import Socket
 from tests.documents.contract import check_event, check_frame
 from tests.documents.test_http_sessions import until_it_answers

@@ -8,7 +8,7 @@ import uuid
 import httpx
 
 from lexicon.database import in_thread
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import Socket, eventually, script
 from tests.servers import Server
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.db import connections
 
-from tests.cast import Actor, new_actor
+from tests.actors import Actor, new_actor
 from tests.client import Socket
 from tests.servers import Server
 

@@ -10,7 +10,7 @@ import pytest
 
 from chats.models import Reply
 from lexicon.database import in_thread
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import Socket, script
 from tests.faults.conftest import LEASE
 from tests.servers import Server

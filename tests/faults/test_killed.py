@@ -14,7 +14,7 @@ from chats.models import Checkpoint, Connection, Message, Reply
 from lexicon.database import in_thread
 from tenants.credits import do_grant
 from tenants.models import Account, CreditEntry
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import Socket, eventually, script
 from tests.servers import Server
 

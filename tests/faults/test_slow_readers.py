@@ -18,7 +18,7 @@ import pytest
 from chats.models import Message
 from lexicon.database import in_thread
 from tenants.models import Tenant
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import Socket, eventually, read_sse, script
 from tests.servers import Server
 

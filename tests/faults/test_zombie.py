@@ -11,7 +11,7 @@ import httpx
 
 from chats.models import Reply
 from lexicon.database import in_thread
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import Socket, eventually, script
 from tests.faults.test_killed import all_said, begin
 from tests.servers import Server

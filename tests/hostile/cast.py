@@ -15,7 +15,7 @@ from agents.models import Article
 from chats.models import Chat, Message
 from tenants.models import ApiKey, EndUser
 from tenants.provisioning import do_create_key, do_create_tenant
-from tests.cast import UNLIMITED
+from tests.actors import UNLIMITED
 
 #: What Acme knows, besides the shop's articles: one article in each of these languages.
 LANGUAGES = {

@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 
 import httpx
 
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.servers import Server
 
 #: How long a test waits for what should happen, in seconds: a deadline, not a measure.

@@ -50,7 +50,7 @@ from agents.openai_compatible import Completion, chat_messages
 from agents.phrases import SAY
 from agents.stream_accumulator import StreamAccumulator
 from chats import fields, posting
-from lexicon import access, logs, outbound, payload
+from lexicon import access_log, logs, outbound, payload
 from lexicon.errors import ApiError
 from lexicon_client.sse import SseParser
 from lexicon_client.text import Text
@@ -401,7 +401,7 @@ READERS = [
         _checked(lambda text: outbound.check_url(f"https://{text}/"), outbound.Forbidden),
         LINE,
     ),
-    Reader("lexicon.access:_id", access._id, LINE),
+    Reader("lexicon.access_log:_id", access_log._id, LINE),
     Reader("tenants.keys:is_well_formed", keys.is_well_formed, LINE),
     # The clients.
     Reader("lexicon_client.sse:SseParser.feed", _client, STREAM, BYTES),

@@ -82,7 +82,7 @@ def _served(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
     django.setup()
     call_command("migrate", verbosity=0)
-    from tests.cast import new_actor
+    from tests.actors import new_actor
     from tests.servers import Server
 
     actors = {name: new_actor(name, model="builtin", message_limit=1_000_000) for name in ("acme", "globex")}

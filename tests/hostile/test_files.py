@@ -25,7 +25,7 @@ from agents import parser_process
 from agents.article_files import MOST_FILES, MOST_ROWS, Draft, Unreadable
 from agents.models import Article
 from tenants.models import Tenant
-from tests.cast import new_actor
+from tests.actors import new_actor
 from tests.servers import ROOT
 
 pytestmark = pytest.mark.once

@@ -39,7 +39,7 @@ REASONS: dict[Name, str] = {
     "agents.intents:_somewhere": "reads our own phrases, at import",
     "agents.management.commands.export_articles:_name": "one class of characters, in a title of 200 at most",
     "agents.dialogue_state:_template": "reads our own phrases, at import",
-    "lexicon.access:_readable": "reads the patterns of our own routes",
+    "lexicon.access_log:_readable": "reads the patterns of our own routes",
     "lexicon.http_protocol:HttpProtocol.parse": "one class of characters, at the beginning of a piece of 4 KiB",
     "lexicon.logs:choose_request_id": "one class of characters, 128 at most",
     "tenants.middleware:_open": "one class of characters between two texts, of a path that the wire bounds",

@@ -27,7 +27,7 @@ from agents.article_files import COLUMNS, Draft, read_csv, write_csv
 from agents.importing import Imported, NotImported, import_articles
 from agents.models import TEXT_FIELDS, Article, ArticleVersion, ImportLease
 from tenants.models import Tenant
-from tests.cast import Actor, new_actor
+from tests.actors import Actor, new_actor
 from tests.client import script
 
 SOON = 60.0

@@ -17,8 +17,8 @@ from chats.models import Checkpoint, Process, Reply
 from lexicon.database import in_thread
 from tenants.credits import do_grant
 from tenants.models import Account, CreditEntry
+from tests.actors import Actor
 from tests.campaign.cluster import Replica
-from tests.cast import Actor
 from tests.client import Socket, eventually, read_sse, script
 from tests.faults.conftest import LEASE, acme, closed_sockets, on_own_database
 

@@ -23,7 +23,7 @@ from django.db import connections
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from tests.cast import Actor, new_actor
+from tests.actors import Actor, new_actor
 from tests.conftest import new_database
 from tests.servers import Server
 
@@ -127,7 +127,7 @@ def site_of(acme: Actor, session: str) -> Site:
 
 def routes(patterns: Iterable[URLPattern | URLResolver] | None = None, before: str = "") -> Iterator[str]:
     """Every address of the URLconf, with `{name}` where something is named."""
-    from lexicon.access import _readable
+    from lexicon.access_log import _readable
 
     for entry in get_resolver().url_patterns if patterns is None else patterns:
         if isinstance(entry, URLResolver):

@@ -23,7 +23,7 @@ from lexicon.database import in_thread
 from tenants import keys
 from tenants.models import ApiKey
 from tenants.provisioning import do_create_key, do_revoke_key
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import Socket
 from tests.cluster.conftest import OwnRedis, new_process, own_redis
 from tests.conftest import served

@@ -20,7 +20,7 @@ from lexicon.addresses import network_id
 from lexicon.database import in_thread
 from streaming.page import COOKIE
 from tenants.models import ApiKey, Tenant
-from tests.cast import Actor, new_actor
+from tests.actors import Actor, new_actor
 from tests.client import Socket, eventually
 from tests.cluster.conftest import own_redis
 from tests.conftest import served

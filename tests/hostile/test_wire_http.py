@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from lexicon.http_protocol import MAX_HEAD
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.conftest import served
 from tests.hostile.raw_client import SOON, TEXT, Raw, assert_serves, errors, handshake, log, refusals, refused, wait_for
 from tests.rest.wire import assert_refused

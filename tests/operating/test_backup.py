@@ -19,10 +19,10 @@ import pytest
 from lexicon.backup import BackupError, back_up, libpq_environment
 from lexicon.database import in_thread
 from tests import settings as test_settings
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import eventually, script
 from tests.faults.test_killed import history
-from tests.nursery import run_python
+from tests.forkserver import run_python
 from tests.servers import ROOT, Server
 
 NewServer = Callable[..., Server]

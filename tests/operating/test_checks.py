@@ -13,7 +13,7 @@ from django.core import checks
 
 from lexicon import checks as ours
 from lexicon import data_checks
-from tests.nursery import run_python
+from tests.forkserver import run_python
 from tests.servers import free_port
 
 #: No database decides it.

@@ -19,9 +19,9 @@ from psycopg import sql
 
 from lexicon.database import in_thread
 from tenants.models import Tenant
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.conftest import _administer, database_url
-from tests.nursery import run_python
+from tests.forkserver import run_python
 from tests.servers import Server
 
 Rows = dict[str, list[str]]

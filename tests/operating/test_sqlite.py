@@ -18,10 +18,10 @@ from django.db import connections
 from lexicon import data_checks
 from lexicon.database import in_thread
 from lexicon.sqlite3.base import make_private
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import eventually, script
 from tests.faults.test_killed import all_said, history
-from tests.nursery import ROOT
+from tests.forkserver import ROOT
 from tests.servers import Server
 
 

@@ -11,7 +11,7 @@ from django.db.models import F
 from django.db.transaction import TransactionManagementError
 
 from chats.models import Chat, Message
-from lexicon.statements import Delete, Given, Insert, Select, Update
+from lexicon.statements import Delete, Insert, Param, Select, Update
 from tenants.models import Account, CreditEntry, EndUser, Tenant
 
 pytestmark = pytest.mark.django_db
@@ -37,7 +37,7 @@ def fields(row: object) -> dict[str, object]:
 
 
 def test_objects_are_those_of_the_queryset_with_what_they_select(chat: Chat) -> None:
-    found = Select(lambda: Chat.objects.all_tenants().filter(id=Given("id")).select_related("user")).first(id=chat.id)
+    found = Select(lambda: Chat.objects.all_tenants().filter(id=Param("id")).select_related("user")).first(id=chat.id)
     assert found is not None
     same = Chat.objects.all_tenants().select_related("user").get(id=chat.id)
     assert fields(found) == fields(same)
@@ -62,8 +62,8 @@ def test_each_value_takes_the_place_of_its_name(chat: Chat) -> None:
         message(chat, sequence).save(force_insert=True)
     between = Select(
         lambda: (
-            Message.objects.for_tenant(Given("tenant_id"))
-            .filter(sequence__gt=Given("after"), sequence__lte=Given("upto"))
+            Message.objects.for_tenant(Param("tenant_id"))
+            .filter(sequence__gt=Param("after"), sequence__lte=Param("upto"))
             .order_by("-sequence")
             .values_list("sequence", flat=True)
         )
@@ -84,7 +84,7 @@ def test_a_statement_is_built_once(chat: Chat) -> None:
 
     def build():  # type: ignore[no-untyped-def]
         built.append(True)
-        return Chat.objects.all_tenants().filter(id=Given("id"))
+        return Chat.objects.all_tenants().filter(id=Param("id"))
 
     statement = Select(build)
     assert statement.first(id=chat.id) == statement.first(id=chat.id) == chat
@@ -93,12 +93,12 @@ def test_a_statement_is_built_once(chat: Chat) -> None:
 
 def test_a_value_that_is_missing_is_no_null(chat: Chat) -> None:
     with pytest.raises(KeyError, match="id"):
-        Select(lambda: Chat.objects.all_tenants().filter(id=Given("id"))).first()
+        Select(lambda: Chat.objects.all_tenants().filter(id=Param("id"))).first()
 
 
 def test_none_is_no_value(chat: Chat) -> None:
     with pytest.raises(TypeError, match="None"):
-        Select(lambda: Chat.objects.all_tenants().filter(deleted_at=Given("moment"))).first(moment=None)
+        Select(lambda: Chat.objects.all_tenants().filter(deleted_at=Param("moment"))).first(moment=None)
 
 
 def test_shapes_it_can_not_read_are_refused(chat: Chat) -> None:
@@ -112,7 +112,7 @@ def test_shapes_it_can_not_read_are_refused(chat: Chat) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_rows_are_locked_within_a_transaction_only(chat: Chat) -> None:
-    locked = Select(lambda: Chat.objects.all_tenants().filter(id=Given("id")).select_for_update(no_key=True))
+    locked = Select(lambda: Chat.objects.all_tenants().filter(id=Param("id")).select_for_update(no_key=True))
     with transaction.atomic():
         assert locked.first(id=chat.id) == chat
     if connection.features.has_select_for_update:
@@ -125,10 +125,10 @@ def test_rows_are_locked_within_a_transaction_only(chat: Chat) -> None:
 def test_an_update_changes_what_it_names_and_counts(chat: Chat) -> None:
     other = Chat.objects.create(tenant_id=chat.tenant_id, user=chat.user)
     change = Update(
-        lambda: Chat.objects.all_tenants().filter(id=Given("id")),
-        title=Given("title"),
-        last_message_at=Given("now"),
-        last_sequence=F("last_sequence") + Given("more"),
+        lambda: Chat.objects.all_tenants().filter(id=Param("id")),
+        title=Param("title"),
+        last_message_at=Param("now"),
+        last_sequence=F("last_sequence") + Param("more"),
     )
     assert change.run(id=chat.id, title="Boots", now=NOON, more=2) == 1
     assert change.run(id=uuid.uuid4(), title="Nothing", now=NOON, more=9) == 0
@@ -144,7 +144,7 @@ def test_an_update_changes_what_it_names_and_counts(chat: Chat) -> None:
 def test_a_delete_takes_what_it_names_and_counts(chat: Chat) -> None:
     for sequence in (1, 2, 3):
         message(chat, sequence).save(force_insert=True)
-    late = Delete(lambda: Message.objects.all_tenants().filter(sequence__gt=Given("after")))
+    late = Delete(lambda: Message.objects.all_tenants().filter(sequence__gt=Param("after")))
     assert late.run(after=1) == 2
     assert list(Message.objects.all_tenants().values_list("sequence", flat=True)) == [1]
 

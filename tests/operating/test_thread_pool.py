@@ -193,7 +193,7 @@ async def test_a_unit_whose_caller_left_goes_on(pool: ThreadPool, hold: threadin
     await soon(ended.wait())
 
 
-class Given:
+class Param:
     """Something a unit works with."""
 
 
@@ -207,7 +207,7 @@ def no_collection() -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_collection")
 async def test_what_a_unit_answered_is_not_held_after_it(pool: ThreadPool) -> None:
-    answer = await soon(pool.run(Given))
+    answer = await soon(pool.run(Param))
     held = weakref.ref(answer)
     del answer
     await soon(pool.run(lambda: None))
@@ -216,11 +216,11 @@ async def test_what_a_unit_answered_is_not_held_after_it(pool: ThreadPool) -> No
 
 @pytest.mark.usefixtures("no_collection")
 async def test_what_a_unit_worked_with_is_not_held_after_it_failed(pool: ThreadPool) -> None:
-    def fail(_: Given) -> None:
+    def fail(_: Param) -> None:
         raise LookupError
 
-    async def ask() -> weakref.ref[Given]:
-        given = Given()
+    async def ask() -> weakref.ref[Param]:
+        given = Param()
         with pytest.raises(LookupError):
             await pool.run(partial(fail, given))
         return weakref.ref(given)

@@ -15,7 +15,7 @@ import pytest
 from django.db import OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from lexicon.sqlite3.base import DatabaseWrapper, Line, line_of
+from lexicon.sqlite3.base import DatabaseWrapper, WriterQueue, queue_of
 
 pytestmark = pytest.mark.once
 
@@ -34,7 +34,7 @@ class File:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.line = line_of(str(path))
+        self.queue = queue_of(str(path))
         self.threads = ThreadPoolExecutor(20)
         self._connections: list[BaseDatabaseWrapper] = []
         with closing(sqlite3.connect(path)) as raw:
@@ -65,9 +65,9 @@ class File:
 
     def later(self, work: Callable[..., None], *given: Any) -> Future[None]:
         """Begin to write in a thread, and come back when that one waits."""
-        waiting = len(self.line)
+        waiting = len(self.queue)
         future = self.threads.submit(work, *given)
-        until(lambda: len(self.line) == waiting + 1)
+        until(lambda: len(self.queue) == waiting + 1)
         return future
 
     @property
@@ -129,13 +129,13 @@ def test_the_turn_passes_on_after_a_statement_that_failed(file: File) -> None:
     assert file.said == ["next"]
 
 
-def test_who_waits_too_long_is_told_and_leaves_the_line(file: File) -> None:
+def test_who_waits_too_long_is_told_and_leaves_the_queue(file: File) -> None:
     first, impatient = file.connect(), file.connect(0.05)
     file.begin(first)
     for begin in (lambda: file.begin(impatient), lambda: file.write("never", impatient)):
         with pytest.raises(OperationalError, match="database is locked"):
             begin()
-    assert len(file.line) == 0
+    assert len(file.queue) == 0
     first.commit()
     file.write("next", impatient)
     assert file.said == ["next"]
@@ -155,45 +155,45 @@ def test_who_finds_the_file_locked_by_another_process_passes_the_turn_on(file: F
 def test_a_savepoint_keeps_the_turn(transactional_db: None) -> None:
     from django.db import connection
 
-    line = line_of(str(connection.settings_dict["NAME"]))
+    queue = queue_of(str(connection.settings_dict["NAME"]))
     with transaction.atomic():
         with pytest.raises(ValueError, match="inner"), transaction.atomic():
             raise ValueError("inner")
-        waits = threading.Thread(target=line.take, args=[SOON])
+        waits = threading.Thread(target=queue.take, args=[SOON])
         waits.start()
-        until(lambda: len(line) == 1)
+        until(lambda: len(queue) == 1)
     waits.join(SOON)
     assert not waits.is_alive()
-    line.give()
+    queue.release()
     with transaction.atomic():
         pass
 
 
 def test_who_waits_is_refused_when_the_line_stands_still_not_when_it_is_long() -> None:
     now = 0.0
-    line = Line(clock=lambda: now)
-    line.take(SOON)
+    queue = WriterQueue(clock=lambda: now)
+    queue.acquire(SOON)
     with ThreadPoolExecutor(1) as threads:
-        waits = threads.submit(line.take, 0.01)
+        waits = threads.submit(queue.take, 0.01)
         # By this clock, somebody was given the turn just now, however often it is asked.
         time.sleep(0.2)
         assert not waits.done()
         now = 0.02
         assert isinstance(waits.exception(SOON), OperationalError)
-    line.give()
-    line.take(SOON)
+    queue.release()
+    queue.acquire(SOON)
 
 
 def test_a_turn_that_comes_as_one_gives_up_is_not_lost() -> None:
     """Whether it was in time or not: afterwards it can be had."""
-    line = Line()
+    queue = WriterQueue()
     for _ in range(200):
-        line.take(SOON)
+        queue.acquire(SOON)
         with ThreadPoolExecutor(1) as threads:
-            waits = threads.submit(line.take, 0.001)
+            waits = threads.submit(queue.take, 0.001)
             time.sleep(0.0005)
-            line.give()
+            queue.release()
             if waits.exception() is None:
-                line.give()
-        line.take(0.0)
-        line.give()
+                queue.release()
+        queue.acquire(0.0)
+        queue.release()

@@ -17,7 +17,7 @@ from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.contrib.auth.models import User
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
-from tests.cast import Actor, new_actor
+from tests.actors import Actor, new_actor
 from tests.faults.conftest import on_own_database  # noqa: F401
 from tests.page.browsing import ARGS, PATIENCE_MS
 from tests.page.tools import need

@@ -14,7 +14,7 @@ from playwright.async_api import Browser, ConsoleMessage, FrameLocator, Page, ex
 from chats.models import Chat
 from lexicon.database import in_thread
 from tenants.models import Tenant
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.page.browsing import PATIENCE_MS
 from tests.page.shop import Shop, example
 from tests.page.test_page import Release, held, release  # noqa: F401

@@ -24,9 +24,9 @@ from agents import knowledge, pgvector, vectors
 from agents.embeddings import Vector, _unit
 from agents.models import Article
 from tenants.models import Tenant
-from tests.cast import new_actor
+from tests.actors import new_actor
 from tests.faults.postgresql.cluster import Cluster, unprivileged
-from tests.nursery import run_python
+from tests.forkserver import run_python
 
 Embed = Callable[..., Article]
 

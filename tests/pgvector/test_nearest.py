@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from agents import inverted_index, knowledge, pgvector, vectors
 from agents.models import Article, PassageVector
 from tenants.models import Tenant
-from tests.cast import new_actor
+from tests.actors import new_actor
 from tests.pgvector.conftest import Embed, columns, is_filled, meaning, run, unit
 
 pytestmark = pytest.mark.once

@@ -9,7 +9,7 @@ import subprocess
 import httpx
 import pytest
 
-from tests.nursery import run_python
+from tests.forkserver import run_python
 from tests.servers import ROOT, Server
 
 LISTED = dict(re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))

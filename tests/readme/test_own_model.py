@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tenants.models import Tenant
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.readme.demo import CUSTOMER_KEY, TENANT_KEY, Demo, block
 from tests.rest.wire import posted
 from tests.websocket.conftest import Model, model

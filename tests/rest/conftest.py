@@ -14,9 +14,9 @@ import pytest
 
 from lexicon import database
 from lexicon.thread_pool import ThreadPool
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import SOON
-from tests.rest.doors import Door, doors_of
+from tests.rest.body_endpoints import Door, doors_of
 from tests.servers import Server
 
 

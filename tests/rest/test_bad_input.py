@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.cast import Actor
-from tests.rest.doors import Door
+from tests.actors import Actor
+from tests.rest.body_endpoints import Door
 from tests.rest.wire import assert_refused
 from tests.servers import Server
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.rest.doors import Door
+from tests.rest.body_endpoints import Door
 from tests.rest.wire import assert_refused
 
 

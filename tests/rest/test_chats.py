@@ -14,7 +14,7 @@ import pytest
 from chats.models import Chat
 from chats.staff_replies import post_person_reply
 from tenants.models import EndUser
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.rest.wire import TIMESTAMP, UUID, assert_refused, exchange
 from tests.servers import Server
 

@@ -12,7 +12,7 @@ import pytest
 from chats.models import Chat, Message
 from lexicon.database import in_thread
 from tenants.models import Account
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import read_sse
 from tests.rest.wire import TIMESTAMP, UUID, assert_refused
 from tests.servers import Server

@@ -11,7 +11,7 @@ import pytest
 from chats.models import Checkpoint
 from lexicon.database import in_thread
 from tenants.models import Account, CreditEntry
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import eventually, script
 from tests.rest.wire import TIMESTAMP, assert_refused, held, posted, rows_holding, said_by
 from tests.servers import Server

@@ -11,7 +11,7 @@ from django.db.backends.utils import CursorWrapper
 
 from lexicon.database import in_thread
 from tenants.models import EndUser
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.rest.wire import Answer, assert_refused, exchange
 from tests.servers import Server
 

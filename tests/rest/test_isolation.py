@@ -14,7 +14,7 @@ import pytest
 from django.urls import get_resolver
 
 from chats.models import Chat
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.rest.wire import Answer, assert_refused, exchange
 from tests.servers import Server
 

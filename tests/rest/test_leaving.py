@@ -15,7 +15,7 @@ from lexicon.asgi import application
 from lexicon.database import in_thread
 from streaming import sse
 from streaming.engine import engine
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import SOON, eventually
 from tests.servers import Server
 

@@ -13,7 +13,7 @@ import pytest
 
 from tenants.limits import WINDOW_SECONDS, RequestWindows
 from tenants.provisioning import do_create_key, do_revoke_key
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.rest.wire import JSON, Answer, assert_refused, exchange
 from tests.servers import Server
 

@@ -14,7 +14,7 @@ from django.conf import settings
 
 from lexicon import database, logs, metrics
 from lexicon.database import in_thread
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import SOON, eventually
 from tests.servers import Server
 

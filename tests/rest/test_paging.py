@@ -9,7 +9,7 @@ import pytest
 
 from chats.models import Chat, Message
 from tenants.models import EndUser
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.rest.wire import assert_refused
 from tests.servers import Server
 

@@ -71,8 +71,8 @@ BY_HAND = {
     "lexicon.statements.Select.first": "runs what a queryset was compiled to",
     "lexicon.statements._run": "runs what a queryset was compiled to",
     "lexicon.statements.Insert.run": "runs what saving a row was compiled to",
-    "lexicon.moving.move": "moves every row of every tenant",
-    "lexicon.moving._take_sequence": "moves every row of every tenant",
+    "lexicon.move_to_postgres.move": "moves every row of every tenant",
+    "lexicon.move_to_postgres._take_sequence": "moves every row of every tenant",
 }
 
 

@@ -22,7 +22,7 @@ from chats.tokens import make_token
 from lexicon import logs
 from lexicon.database import in_thread
 from tenants.models import ApiKey, EndUser, Tenant
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.servers import Server
 
 MOST = 6

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.rest.wire import JSON, exchange
 from tests.servers import Server
 

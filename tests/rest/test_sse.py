@@ -15,7 +15,7 @@ import pytest
 from chats.changes import change_chat
 from lexicon.database import in_thread
 from streaming.sse import _paced
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import read_sse, script
 from tests.rest.wire import UUID, held, posted, said_by, verbatim
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.cast import Actor, new_actor
+from tests.actors import Actor, new_actor
 from tests.client import read_sse, script
 from tests.failures import FAILURES, KEY, Failure
 from tests.model_server import CANARY

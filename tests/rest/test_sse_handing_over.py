@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.cast import Actor
-from tests.causes import CAUSES
+from tests.actors import Actor
 from tests.client import read_sse, script
+from tests.escalation_causes import CAUSES
 from tests.rest.wire import said_by
 
 NewActor = Callable[..., Actor]

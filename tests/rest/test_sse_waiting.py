@@ -14,7 +14,7 @@ from django.conf import settings
 from chats.changes import change_chat
 from chats.models import Message
 from lexicon.database import in_thread
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import script
 from tests.conftest import database_url
 from tests.rest.wire import UUID, assert_refused, held, posted, said_by

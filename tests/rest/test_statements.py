@@ -16,7 +16,7 @@ from django.db.backends.utils import CursorWrapper
 from chats.models import Chat
 from lexicon.database import in_thread
 from tenants.models import TenantOwned
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.rest.test_queries import ALL_TENANTS, ROOMS, RUN_BY
 from tests.servers import Server
 

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.rest.wire import Answer, assert_refused, exchange
 
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 from django.db import connection
 
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import SOON, script
 
 JSON = {"Content-Type": "application/json"}

@@ -12,7 +12,7 @@ import pytest
 from lexicon.database import in_thread
 from tenants.credits import do_grant
 from tenants.models import CreditEntry
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import SOON, read_sse
 from tests.websocket.conftest import Model
 

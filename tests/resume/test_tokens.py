@@ -14,7 +14,7 @@ from chats.tokens import make_token
 from lexicon.database import in_thread
 from tenants.models import ApiKey, Tenant
 from tenants.provisioning import do_revoke_key
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import Socket
 from tests.websocket.conftest import Model, NewTenant
 

@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import script
 
 #: A hundred characters that break clients and streams: what looks like the end of an event or of the stream,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.seeds.programs import driver, printed
 from tests.seeds.saying import ASK_LONGEST, LONGEST, check_saw, contents, echo, history, hold
 from tests.servers import Server

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import read_sse
 from tests.seeds.programs import printed
 from tests.servers import Server

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import script
 from tests.seeds.programs import SECONDS, printed
 from tests.seeds.saying import ASK_LONGEST, LONGEST, check_saw, contents, echo, history, hold

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import script
 from tests.seeds.programs import driver, printed
 from tests.seeds.saying import ASK_LONGEST, HOSTILE, LONGEST

@@ -17,11 +17,11 @@ import pytest
 
 from tenants.models import Tenant
 from tests import settings as test_settings
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import Socket
 from tests.cluster.conftest import OwnRedis
 from tests.conftest import _administer, database_url
-from tests.nursery import run_python
+from tests.forkserver import run_python
 from tests.page.tools import need
 from tests.servers import Server, free_port
 from tests.shipping import nginx

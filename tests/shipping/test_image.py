@@ -163,7 +163,7 @@ def test_every_room_is_in_it() -> None:
         "lexicon/__pycache__/settings.pyc",
         "notes.txt",
         "staticfiles/x.css",
-        "tests/cast.py",
+        "tests/actors.py",
     ],
 )
 def test_what_is_nobodys_business_is_not_in_it(path: str) -> None:

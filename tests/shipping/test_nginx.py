@@ -23,7 +23,7 @@ import websockets
 
 from lexicon import VERSION
 from tests import settings as test_settings
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import SOON, Socket, read_sse, script
 from tests.rest.wire import JSON, Answer, assert_refused, exchange, held, posted, said_by
 from tests.servers import ROOT, free_port

@@ -8,7 +8,7 @@ import sys
 import tarfile
 from pathlib import Path
 
-from tests.nursery import ROOT
+from tests.forkserver import ROOT
 from tests.servers import Server
 
 #: The commit of 1.0.0: the next release names its own here.

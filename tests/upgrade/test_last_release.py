@@ -21,7 +21,7 @@ from agents.models import Article
 from chats.models import Message, Reply
 from lexicon.database import in_thread
 from tests import settings as test_settings
-from tests.cast import Actor, new_actor
+from tests.actors import Actor, new_actor
 from tests.client import Socket, read_sse, script
 from tests.servers import Server
 from tests.upgrade.release import LastRelease

@@ -19,8 +19,8 @@ from lexicon.database import in_thread
 from streaming.reply_following import _finish
 from tenants.authentication import NoValidKey
 from tenants.models import ApiKey, CreditEntry, Tenant
+from tests.actors import Actor, new_actor
 from tests.admin.conftest import new_chat, olga  # noqa: F401 (fixtures)
-from tests.cast import Actor, new_actor
 from tests.client import script
 from tests.webhooks.conftest import new_delivery, new_endpoint
 from webhooks.models import Delivery, Endpoint

@@ -21,7 +21,7 @@ from django.db import connection
 
 from lexicon.database import in_thread
 from tenants import keys
-from tests.cast import Actor, new_actor
+from tests.actors import Actor, new_actor
 from tests.client import Socket, script
 from tests.model_server import CANARY
 from tests.rest.wire import exchange
@@ -237,7 +237,7 @@ def test_what_is_reported_elsewhere_has_none(story: Story, elsewhere: Elsewhere)
 
 def test_a_failure_that_nobody_foresaw_is_reported_with_what_it_was_about(story: Story, elsewhere: Elsewhere) -> None:
     until(lambda: len(elsewhere.failures()) >= 3)
-    [failure] = [event for event in elsewhere.failures() if event["logger"] == "lexicon.answers"][:1]
+    [failure] = [event for event in elsewhere.failures() if event["logger"] == "lexicon.error_responses"][:1]
     assert failure["level"] == "error"
     assert failure["logentry"] == {"message": "unforeseen failure"}
     assert failure["tags"]["tenant_id"] == str(story.acme.tenant_id)

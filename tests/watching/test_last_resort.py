@@ -9,7 +9,7 @@ from chats.models import Reply
 from chats.posting import Draft, post_message
 from chats.replies.ending import Outcome, end_reply
 from tenants.models import Tenant
-from tests.cast import Actor, new_actor
+from tests.actors import Actor, new_actor
 from tests.client import Socket, read_sse
 from tests.servers import Server
 

@@ -14,7 +14,7 @@ import pytest
 from lexicon import metrics as names
 from lexicon.database import in_thread
 from tenants import keys
-from tests.cast import Actor, new_actor
+from tests.actors import Actor, new_actor
 from tests.client import SOON, Socket, eventually, script
 from tests.conftest import new_database
 from tests.servers import ROOT, Server

@@ -12,11 +12,11 @@ from django.conf import LazySettings
 from chats.chats import do_create_chat
 from chats.models import Chat
 from lexicon.database import in_thread
-from tests.cast import Actor, new_actor
+from tests.actors import Actor, new_actor
 from tests.client import eventually
 from tests.faults.conftest import new_server, on_own_database  # noqa: F401 (fixtures)
 from tests.webhooks.receiver import Receiver, Trap, run_receiver
-from webhooks import courier
+from webhooks import sender
 from webhooks.endpoints import do_create_endpoint
 from webhooks.models import Delivery, Endpoint, Event
 
@@ -80,11 +80,11 @@ async def sending(
     on_own_database: None,  # noqa: F811
     settings: LazySettings,
     monkeypatch: pytest.MonkeyPatch,
-) -> AsyncIterator[courier.Courier]:
+) -> AsyncIterator[sender.Sender]:
     """A courier at work, which may reach this machine."""
     settings.OUTBOUND_ALLOW = ["127.0.0.1"]
-    monkeypatch.setattr(courier, "LOOK_SECONDS", 0.05)
-    running = courier.Courier()
+    monkeypatch.setattr(sender, "LOOK_SECONDS", 0.05)
+    running = sender.Sender()
     task = asyncio.create_task(running.run())
     yield running
     task.cancel()

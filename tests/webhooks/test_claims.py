@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from lexicon.fields import Unreadable
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.webhooks.conftest import new_delivery, new_endpoint
 from webhooks import claims
 from webhooks.claims import Claim, claim_due

@@ -20,16 +20,16 @@ from chats.changes import change_chat
 from lexicon import outbound
 from lexicon.database import in_thread
 from lexicon.fields import Unreadable
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import SOON, eventually
 from tests.faults.conftest import on_own_database  # noqa: F401
 from tests.servers import free_port
 from tests.webhooks.conftest import arrivals, deliveries, new_chat, new_delivery, new_endpoint, until
 from tests.webhooks.receiver import Receiver, Trap
-from webhooks import claims, courier
-from webhooks.courier import Courier
+from webhooks import claims, sender
 from webhooks.models import Delivery, Endpoint
 from webhooks.schedule import DELAYS
+from webhooks.sender import Sender
 from webhooks.signing import body_signature
 
 
@@ -44,7 +44,7 @@ async def time_passes(delivery: Delivery) -> None:
     await in_thread(rows.update, next_attempt_at=Now())
 
 
-async def test_what_happens_in_a_chat_arrives_signed(real_acme: Actor, sending: Courier, receiver: Receiver) -> None:
+async def test_what_happens_in_a_chat_arrives_signed(real_acme: Actor, sending: Sender, receiver: Receiver) -> None:
     def happen() -> Endpoint:
         endpoint = new_endpoint(real_acme, receiver.url)
         change_chat(tenant_id=real_acme.tenant_id, chat_id=new_chat(real_acme).id, status="escalated")
@@ -65,8 +65,8 @@ async def test_a_commit_wakes_the_courier_of_its_process(
     real_acme: Actor, receiver: Receiver, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.OUTBOUND_ALLOW = ["127.0.0.1"]
-    monkeypatch.setattr(courier, "LOOK_SECONDS", 3600.0)
-    task = asyncio.create_task(courier.run())
+    monkeypatch.setattr(sender, "LOOK_SECONDS", 3600.0)
+    task = asyncio.create_task(sender.run())
     await in_thread(new_endpoint, real_acme, receiver.url)
     chat = await in_thread(new_chat, real_acme)
     await asyncio.sleep(0)
@@ -86,7 +86,7 @@ async def test_a_commit_wakes_the_courier_of_its_process(
     ],
 )
 async def test_a_failed_attempt_is_made_again_under_the_same_id(
-    real_acme: Actor, sending: Courier, receiver: Receiver, answer: int | str, status: int | None, why: str
+    real_acme: Actor, sending: Sender, receiver: Receiver, answer: int | str, status: int | None, why: str
 ) -> None:
     receiver.script = [answer]
     delivery = await told(real_acme, receiver.url)
@@ -98,7 +98,7 @@ async def test_a_failed_attempt_is_made_again_under_the_same_id(
 
 
 async def test_a_receiver_that_is_down_gets_it_when_it_is_up(
-    real_acme: Actor, sending: Courier, receiver: Receiver
+    real_acme: Actor, sending: Sender, receiver: Receiver
 ) -> None:
     delivery = await told(real_acme, f"http://127.0.0.1:{free_port()}/")
     await until(delivery, attempts=1, last_error="no connection: nobody listens there")
@@ -107,7 +107,7 @@ async def test_a_receiver_that_is_down_gets_it_when_it_is_up(
     await until(delivery, state="delivered", attempts=2)
 
 
-async def test_a_receiver_that_stays_down_is_a_dead_letter(real_acme: Actor, sending: Courier) -> None:
+async def test_a_receiver_that_stays_down_is_a_dead_letter(real_acme: Actor, sending: Sender) -> None:
     delivery = await told(real_acme, f"http://127.0.0.1:{free_port()}/", attempts=len(DELAYS) - 1)
     why = "no connection: nobody listens there; it was tried 10 times over three days"
     await until(delivery, state="dead", last_status=None, last_error=why)
@@ -117,17 +117,17 @@ async def test_a_receiver_that_is_slow_counts_as_one_that_failed(
     real_acme: Actor, receiver: Receiver, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.OUTBOUND_ALLOW = ["127.0.0.1"]
-    monkeypatch.setattr(courier, "ATTEMPT_SECONDS", 0.2)
+    monkeypatch.setattr(sender, "ATTEMPT_SECONDS", 0.2)
     receiver.script = ["silence"]
     delivery = await told(real_acme, receiver.url)
-    task = asyncio.create_task(courier.run())
+    task = asyncio.create_task(sender.run())
     await until(delivery, attempts=1, last_error="no answer within 0 seconds")
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_a_slow_endpoint_holds_up_no_other(
-    real_acme: Actor, sending: Courier, receiver: Receiver, other_receiver: Receiver
+    real_acme: Actor, sending: Sender, receiver: Receiver, other_receiver: Receiver
 ) -> None:
     receiver.default = "silence"
     slow = await in_thread(new_endpoint, real_acme, receiver.url)
@@ -142,7 +142,7 @@ async def test_a_slow_endpoint_holds_up_no_other(
 
 
 async def test_a_redirect_is_not_followed(
-    real_acme: Actor, sending: Courier, receiver: Receiver, other_receiver: Receiver
+    real_acme: Actor, sending: Sender, receiver: Receiver, other_receiver: Receiver
 ) -> None:
     receiver.script = [f"redirect:{other_receiver.url}"]
     delivery = await told(real_acme, receiver.url)
@@ -151,7 +151,7 @@ async def test_a_redirect_is_not_followed(
 
 
 async def test_gone_ends_it_at_once_and_switches_the_endpoint_off(
-    real_acme: Actor, sending: Courier, receiver: Receiver
+    real_acme: Actor, sending: Sender, receiver: Receiver
 ) -> None:
     receiver.script = [410]
     delivery = await told(real_acme, receiver.url)
@@ -159,7 +159,7 @@ async def test_gone_ends_it_at_once_and_switches_the_endpoint_off(
     assert not await in_thread(Endpoint.objects.for_tenant(real_acme.tenant_id).filter(is_enabled=True).exists)
 
 
-async def test_an_answer_without_end_is_not_read(real_acme: Actor, sending: Courier, receiver: Receiver) -> None:
+async def test_an_answer_without_end_is_not_read(real_acme: Actor, sending: Sender, receiver: Receiver) -> None:
     receiver.script = ["endless"]
     await until(await told(real_acme, receiver.url), state="delivered", last_status=200)
 
@@ -174,7 +174,7 @@ async def test_an_answer_without_end_is_not_read(real_acme: Actor, sending: Cour
 )
 async def test_nothing_is_sent_to_a_forbidden_address(
     real_acme: Actor,
-    sending: Courier,
+    sending: Sender,
     trap: Trap,
     settings: LazySettings,
     monkeypatch: pytest.MonkeyPatch,
@@ -189,7 +189,7 @@ async def test_nothing_is_sent_to_a_forbidden_address(
     assert trap.accepted == 0
 
 
-async def test_without_a_readable_secret_it_is_not_sent(real_acme: Actor, sending: Courier, receiver: Receiver) -> None:
+async def test_without_a_readable_secret_it_is_not_sent(real_acme: Actor, sending: Sender, receiver: Receiver) -> None:
     endpoint = await in_thread(new_endpoint, real_acme, receiver.url)
     unreadable = Unreadable("from another installation")
     await in_thread(Endpoint.objects.for_tenant(real_acme.tenant_id).update, secret=unreadable)
@@ -199,7 +199,7 @@ async def test_without_a_readable_secret_it_is_not_sent(real_acme: Actor, sendin
 
 
 async def test_a_certificate_that_is_not_valid_is_not_trusted(
-    real_acme: Actor, sending: Courier, tmp_path: Path
+    real_acme: Actor, sending: Sender, tmp_path: Path
 ) -> None:
     asked: list[bytes] = []
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -239,12 +239,12 @@ async def test_what_was_not_answered_when_the_process_stops_is_sent_by_the_next(
 ) -> None:
     settings.OUTBOUND_ALLOW = ["127.0.0.1"]
     receiver.script = ["silence"]
-    first = asyncio.create_task(courier.run())
+    first = asyncio.create_task(sender.run())
     delivery = await told(real_acme, receiver.url)
     await arrivals(receiver, 1)
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
-    second = asyncio.create_task(courier.run())
+    second = asyncio.create_task(sender.run())
     await until(delivery, state="delivered", attempts=1)
     assert [arrived.id for arrived in receiver.arrived] == [delivery.webhook_id] * 2
     second.cancel()
@@ -255,7 +255,7 @@ async def test_a_failure_of_the_courier_is_not_its_end(
     real_acme: Actor, receiver: Receiver, settings: LazySettings, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
     settings.OUTBOUND_ALLOW = ["127.0.0.1"]
-    monkeypatch.setattr(courier, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(sender, "LOOK_SECONDS", 0.05)
     real = claims.claim_due
     broken = iter([True])
 
@@ -265,7 +265,7 @@ async def test_a_failure_of_the_courier_is_not_its_end(
         return real(**fields)
 
     monkeypatch.setattr(claims, "claim_due", break_once)
-    task = asyncio.create_task(courier.run())
+    task = asyncio.create_task(sender.run())
     await until(await told(real_acme, receiver.url), state="delivered")
     assert "looking for webhooks failed; it goes on" in caplog.text
     task.cancel()
@@ -276,8 +276,8 @@ async def test_a_courier_that_is_woken_as_it_is_told_to_stop_stops(
     on_own_database: None,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(courier, "LOOK_SECONDS", 3600.0)
-    running = Courier()
+    monkeypatch.setattr(sender, "LOOK_SECONDS", 3600.0)
+    running = Sender()
     task = asyncio.create_task(running.run())
 
     async def waits() -> bool:

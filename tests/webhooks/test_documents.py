@@ -18,7 +18,7 @@ from chats.models import Process
 from chats.staff_replies import post_person_reply
 from lexicon.documents import openapi
 from lexicon.documents.webhooks import TOLD, body
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.chats.conftest import end
 from tests.documents.contract import problems
 from tests.documents.test_markdown import blocks, node

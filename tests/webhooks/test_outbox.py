@@ -17,7 +17,7 @@ from chats.models import Chat, Process
 from chats.posting import Draft, Posted, post_message
 from chats.staff_replies import post_person_reply
 from tenants.models import Tenant
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.chats.conftest import end
 from tests.webhooks.conftest import deliveries, new_chat, new_endpoint
 from webhooks.models import Delivery

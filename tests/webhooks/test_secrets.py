@@ -7,7 +7,7 @@ from django.conf import LazySettings
 from django.db import connection
 
 from lexicon.fields import Unreadable
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.webhooks.conftest import new_endpoint
 from webhooks.models import Endpoint
 

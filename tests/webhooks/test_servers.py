@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from lexicon.database import in_thread
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.servers import Server
 from tests.webhooks.conftest import arrivals, new_delivery, new_endpoint, until
 from tests.webhooks.receiver import Receiver

@@ -13,7 +13,7 @@ from django.utils import timezone
 from lexicon.database import in_thread
 from tenants.models import ApiKey, Tenant
 from tenants.provisioning import do_create_key, do_revoke_key
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import Socket
 from tests.websocket.conftest import Model, NewTenant, history
 

@@ -11,7 +11,7 @@ from django.db.models import Sum
 
 from lexicon.database import in_thread
 from tenants.models import Account, CreditEntry, Tenant
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import Socket
 from tests.websocket.conftest import Model, NewTenant, history
 

@@ -10,7 +10,7 @@ from chats.changes import change_chat
 from chats.statuses import KEPT
 from lexicon.database import in_thread
 from tenants.models import Account
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import Socket
 from tests.websocket.conftest import Model, NewTenant, Staff, history
 from tests.websocket.test_order import check_stream

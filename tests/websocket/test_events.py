@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import Socket
 from tests.websocket.conftest import Model, history
 

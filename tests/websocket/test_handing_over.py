@@ -10,8 +10,8 @@ from agents.phrases import SAY
 from chats.models import Chat, StaffPresence
 from lexicon.database import in_thread
 from tenants.models import Account
-from tests.causes import CAUSES, Cause
 from tests.client import Socket
+from tests.escalation_causes import CAUSES, Cause
 from tests.websocket.conftest import Model, NewTenant, Staff, history
 
 AWAY = "We are back at nine."

@@ -15,7 +15,7 @@ import websockets
 from lexicon.database import in_thread
 from tenants.models import ApiKey
 from tenants.provisioning import do_create_key, do_create_tenant
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import SOON, Socket
 from tests.websocket.conftest import NewTenant
 

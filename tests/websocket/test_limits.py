@@ -10,7 +10,7 @@ import pytest
 
 from lexicon.database import in_thread
 from tenants.models import Tenant
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import Socket, eventually
 from tests.websocket.conftest import Model, NewTenant, history
 

@@ -16,7 +16,7 @@ import pytest
 from agents.models import Article
 from lexicon.database import in_thread
 from tenants.models import Account
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import SOON, eventually
 from tests.failures import FAILURES, KEY, SAY
 from tests.model_server import CANARY

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lexicon.database import in_thread
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import Socket, script
 from tests.websocket.conftest import Model, NewTenant, history
 

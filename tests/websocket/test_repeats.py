@@ -9,7 +9,7 @@ import pytest
 
 from lexicon.database import in_thread
 from tenants.models import Account, CreditEntry
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import Socket
 from tests.websocket.conftest import Model, NewTenant, history
 

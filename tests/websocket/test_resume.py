@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import Socket, eventually
 from tests.websocket.conftest import Model, history
 

@@ -15,7 +15,7 @@ import websockets
 
 from chats.changes import change_chat
 from lexicon.database import in_thread
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import Socket
 from tests.servers import Server
 from tests.websocket.conftest import Model, NewTenant, history

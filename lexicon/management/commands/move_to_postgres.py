@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from lexicon.moving import MoveError, move
+from lexicon.move_to_postgres import MoveError, move
 
 
 class Command(BaseCommand):

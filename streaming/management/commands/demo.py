@@ -19,7 +19,7 @@ from django.db import OperationalError, connections, transaction
 
 from agents.catalog import UnknownModel, check_model
 from agents.demo import save_demo_articles
-from lexicon import local
+from lexicon import dev_secrets
 from tenants import keys
 from tenants.models import ApiKey, Tenant
 from tenants.provisioning import do_create_key, do_create_tenant
@@ -58,7 +58,7 @@ class Command(BaseCommand):
             call_command("migrate", verbosity=0, interactive=False)
         except OperationalError as error:
             raise CommandError(f"The database does not answer. DATABASE_URL says where it is.\n{error}") from error
-        with local.locked():
+        with dev_secrets.locked():
             demo = set_up()
         for news in demo.news:
             self.stdout.write(self.style.WARNING(news))
@@ -100,13 +100,13 @@ def set_up() -> Demo:
 
     What the file lacks is written to it first, so that nothing is made that nobody knows.
     """
-    demo = Demo(local.load())
+    demo = Demo(dev_secrets.load())
     tenant = find_tenant(demo.secrets)
     knew_password = "ADMIN_PASSWORD" in demo.secrets
     demo.secrets.setdefault("TENANT_ID", str(tenant.id if tenant else uuid4()))
     demo.secrets.setdefault("ADMIN_PASSWORD", secrets.token_urlsafe(15))
     choose_keys(demo, is_new=tenant is None)
-    local.save(demo.secrets)
+    dev_secrets.save(demo.secrets)
     with transaction.atomic():
         if tenant is None:
             tenant = do_create_tenant(id=UUID(demo.secrets["TENANT_ID"]), name=TENANT)
@@ -135,7 +135,7 @@ def choose_keys(demo: Demo, *, is_new: bool) -> None:
     for name, kind in KEYS.items():
         if name not in demo.secrets:
             if not is_new:
-                demo.say(f"{local.path()} did not know the keys: these are new ones.")
+                demo.say(f"{dev_secrets.path()} did not know the keys: these are new ones.")
         elif (row := stored(demo.secrets[name])) is not None and row.revoked_at is not None:
             demo.say(f"The {kind} key was revoked: this is a new one.")
         else:
@@ -150,7 +150,7 @@ def save_admin(demo: Demo, *, knew_password: bool) -> None:
     if admin is None:
         User.objects.create_superuser(ADMIN, password=password)
     elif not knew_password:
-        demo.say(f"{local.path()} did not know the password of {ADMIN}: it is a new one.")
+        demo.say(f"{dev_secrets.path()} did not know the password of {ADMIN}: it is a new one.")
         admin.set_password(password)
         admin.save(update_fields=["password"])
     elif not admin.check_password(password):

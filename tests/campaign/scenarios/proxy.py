@@ -7,11 +7,11 @@ import time
 
 import httpx
 
+from tests.actors import Actor
 from tests.campaign.callers import HTTP, events
 from tests.campaign.cluster import ROOMY
 from tests.campaign.load import message
 from tests.campaign.stage import Stage, scenario
-from tests.cast import Actor
 from tests.shipping import nginx
 
 WORDS = " ".join(f"word{number}" for number in range(40))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from lexicon.database import in_thread
 from lexicon_client import AsyncClient, AsyncCustomerClient, Client, CustomerClient
 from lexicon_client.text import Token
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import script
 from tests.servers import Server
 

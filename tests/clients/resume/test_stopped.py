@@ -9,7 +9,7 @@ import pytest
 
 from lexicon.database import in_thread
 from lexicon_client import AsyncClient, Client
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import Socket
 from tests.clients.resume.test_killed import PATIENCE, SLOW, TEXT
 from tests.servers import Server

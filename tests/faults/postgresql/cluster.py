@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 
-from tests.nursery import run_python
+from tests.forkserver import run_python
 from tests.servers import free_port
 
 

@@ -14,7 +14,7 @@ from chats.connections import Parameters, open_connection
 from chats.models import Chat, Connection, Process
 from lexicon.errors import CONNECTION_LIMIT_EXCEEDED, ApiError
 from tenants.models import Account, Tenant
-from tests.cast import Actor
+from tests.actors import Actor
 
 SOON = 30
 

@@ -12,7 +12,7 @@ import pytest
 
 from chats.models import Message
 from lexicon.database import THREADS, in_thread
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import script
 from tests.faults.postgresql.cluster import Cluster
 from tests.faults.postgresql.proxy import Proxy

@@ -12,7 +12,7 @@ import pytest
 
 from chats.models import Process, Reply
 from lexicon.database import in_thread
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import Socket, eventually, read_sse, script
 from tests.faults.conftest import LEASE
 from tests.faults.postgresql.cluster import Cluster

@@ -12,7 +12,7 @@ import websockets
 from chats.models import Chat, Message, Reply
 from lexicon.database import in_thread
 from tenants.models import EndUser
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import Socket, script
 from tests.servers import Server
 

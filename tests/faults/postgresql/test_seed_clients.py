@@ -8,7 +8,7 @@ from collections.abc import Callable
 import websockets
 
 from lexicon.database import in_thread
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import Socket, script
 from tests.servers import Server
 

@@ -13,7 +13,7 @@ import pytest
 
 from chats.models import Process, Reply
 from lexicon.database import in_thread
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.client import eventually, script
 from tests.faults.test_killed import SLOW, all_said, begin
 from tests.servers import Server

@@ -65,7 +65,7 @@ def error_response(request: HttpRequest, error: ApiError, *, status: int | None 
         response = json_response(error.lexicon_body(), status or error.kind.http or 500)
     for name, value in error.headers.items():
         response[name] = value
-    response.error_code = error.kind.code  # type: ignore[attr-defined]  # for lexicon/access.py
+    response.error_code = error.kind.code  # type: ignore[attr-defined]  # for lexicon/access_log.py
     return response
 
 

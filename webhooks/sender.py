@@ -30,7 +30,7 @@ AT_ONCE = 64
 TIDY_SECONDS = 600.0
 
 
-class Courier:
+class Sender:
     """What sends, in one process."""
 
     def __init__(self, session: aiohttp.ClientSession | None = None) -> None:
@@ -142,4 +142,4 @@ def problem_of(status: int) -> str:
 
 async def run() -> None:
     """Send this process's share until cancelled."""
-    await Courier().run()
+    await Sender().run()

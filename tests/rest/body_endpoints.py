@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from chats.models import Chat, Message
-from tests.cast import Actor
+from tests.actors import Actor
 from tests.rest.wire import Answer, assert_refused, exchange
 
 

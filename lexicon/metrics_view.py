@@ -13,8 +13,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from chats.queue_stats import read_backlog
 from lexicon import metrics
 from lexicon.addresses import PROXY_HEADERS
-from lexicon.answers import method_not_allowed, not_found
 from lexicon.database import in_thread
+from lexicon.error_responses import method_not_allowed, not_found
 from lexicon.errors import ApiError
 
 #: How old the figures may be that a question to the database or to Redis gives, in seconds.
