@@ -4,7 +4,8 @@
 import os
 import sys
 
-from lexicon import VERSION, dev_secrets
+from core import dev_secrets
+from lexicon import VERSION
 
 
 def main() -> None:

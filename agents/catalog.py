@@ -16,8 +16,8 @@ from agents.openai_compatible import OpenAICompatibleAgent
 from agents.remote import RemoteAgent
 from agents.rounds import Rounds
 from agents.toolbox import Search
-from lexicon import outbound
-from lexicon.fields import Unreadable
+from core import outbound
+from core.db.fields import Unreadable
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 Two sessions, so two pools of connections, for all backends of a process: one to the models of this installation,
 whose addresses are its operator's, and one to those of tenants, each connection of which is checked
-(lexicon/outbound.py). They belong to the event loop that first asks for them.
+(core/outbound.py). They belong to the event loop that first asks for them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 
 import aiohttp
 
-from lexicon import outbound
+from core import outbound
 
 _sessions: dict[tuple[asyncio.AbstractEventLoop, bool], aiohttp.ClientSession] = {}
 

@@ -15,7 +15,7 @@ import aiohttp
 
 from agents.contract import AgentFailure
 from agents.retry_policy import ProviderError
-from lexicon.outbound import Forbidden
+from core.outbound import Forbidden
 
 T = TypeVar("T")
 

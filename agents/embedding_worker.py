@@ -12,8 +12,8 @@ import uuid
 
 from agents import embeddings, pgvector, vectors
 from agents.models import Article
-from lexicon.database import in_thread
-from lexicon.errors import ApiError
+from core.db.executor import in_thread
+from core.errors import ApiError
 
 logger = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from agents.article_files import Draft
 from agents.import_leases import Busy, Lease, LeaseLost, lease
 from agents.knowledge import change_article, create_articles, text_of
 from agents.models import TEXT_FIELDS, Article
-from lexicon.payload import text_problem
+from core.payload import text_problem
 from tenants.models import Tenant
 
 logger = logging.getLogger(__name__)
@@ -297,7 +297,7 @@ def _write(
         yield batch
         if group is not None:
             # Threads of this process had their turn when the transaction ended. Other processes look for theirs from
-            # time to time (lexicon/sqlite3/base.py), and must find the file free often enough.
+            # time to time (core/db/sqlite3/base.py), and must find the file free often enough.
             pause((clock() - began) / 2)
 
 

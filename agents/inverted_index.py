@@ -19,7 +19,7 @@ from django.db.models import Count, QuerySet, Subquery, Sum
 from agents.analyzer import terms
 from agents.languages import primary
 from agents.models import Article
-from lexicon.statements import Param, Select
+from core.db.statements import Param, Select
 from tenants.models import Tenant
 
 #: A term in the title counts as often as this many in the body.

@@ -21,7 +21,7 @@ from agents.inverted_index import InvertedIndex
 from agents.languages import primary
 from agents.models import TEXT_FIELDS, Article, ArticleVersion, new_stamp
 from agents.ranking import Concept
-from lexicon.database import in_thread_until_answered
+from core.db.executor import in_thread_until_answered
 
 #: Longest passage, in characters: a long paragraph; three of them are no burden to a model.
 PASSAGE_CHARACTERS = 800

@@ -1,7 +1,7 @@
 """What does a web page say, as an article?
 
 Whoever names the page may name one that only this server reaches: every connection, redirects' too, goes through
-`lexicon.outbound`. What it sends is read in a process of its own (agents/parser_process.py).
+`core.outbound`. What it sends is read in a process of its own (agents/parser_process.py).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import aiohttp
 
 from agents import parser_process
 from agents.article_files import Draft, Unreadable
-from lexicon import outbound
+from core import outbound
 
 #: Seconds that a page may take in all, redirects included.
 MOST_SECONDS = 10.0
@@ -31,7 +31,7 @@ def read_page(url: str) -> Draft:
 
 
 async def fetch_page(url: str, session: aiohttp.ClientSession | None = None) -> Draft:
-    """The same, in an event loop. `session` is one of `lexicon.outbound` (default: a new one)."""
+    """The same, in an event loop. `session` is one of `core.outbound` (default: a new one)."""
     try:
         async with asyncio.timeout(MOST_SECONDS):
             # The answer's bytes are counted as they come, so they must not be packed.

@@ -17,7 +17,7 @@ from chats.chats import parse_id
 from chats.inbox import still_waiting
 from chats.models import Chat, Message
 from chats.rating import rated_down
-from lexicon.payload import write_json
+from core.payload import write_json
 from tenants.admin_paging import PagedAdmin, ReadOnlyAdmin
 from tenants.models import EndUser
 

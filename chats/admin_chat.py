@@ -18,8 +18,8 @@ from chats.admin_transcript import read_transcript
 from chats.changes import change_chat
 from chats.deletion import delete_chat
 from chats.models import Chat, Message
-from lexicon.errors import ApiError
-from lexicon.payload import text_problem, write_json
+from core.errors import ApiError
+from core.payload import text_problem, write_json
 
 #: Seconds a person's answer waits for the agent to fall silent; its owner stops within milliseconds.
 PATIENCE_SECONDS = 5.0

@@ -14,7 +14,7 @@ from agents.contract import Limits, Policy, Request, Turn
 from agents.dialogue_state import search_question
 from chats.models import Message, Reply
 from chats.staff_presence import is_somebody_there
-from lexicon.statements import Param, Select
+from core.db.statements import Param, Select
 
 #: Messages of a chat that are looked at, newest first.
 LATEST = 60

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chats.models import Chat, Message
-from lexicon.statements import Insert, Param, Update
+from core.db.statements import Insert, Param, Update
 
 #: Characters of a chat's first message that title it, where nobody gave it a title.
 TITLE_CHARACTERS = 60

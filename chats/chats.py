@@ -13,8 +13,8 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from chats.models import Chat, Message
-from lexicon.errors import USER_NOT_FOUND, ApiError, chat_not_found
-from lexicon.statements import Param, Select
+from core.db.statements import Param, Select
+from core.errors import USER_NOT_FOUND, ApiError, chat_not_found
 from tenants.models import EndUser
 
 

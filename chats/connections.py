@@ -13,12 +13,12 @@ from chats.chats import find_or_create_user, open_chat
 from chats.models import Chat, Connection
 from chats.places import look_around, take_place
 from chats.tokens import check_origin, read_token
-from lexicon import metrics
-from lexicon.addresses import network_id
-from lexicon.errors import AUTH_ERROR, CONNECTION_LIMIT_EXCEEDED, INVALID_REQUEST, ApiError, invalid
-from lexicon.payload import text_problem
-from lexicon.refusals import refused
-from lexicon.statements import Delete, Param
+from core.addresses import network_id
+from core.db.statements import Delete, Param
+from core.errors import AUTH_ERROR, CONNECTION_LIMIT_EXCEEDED, INVALID_REQUEST, ApiError, invalid
+from core.observability import metrics
+from core.payload import text_problem
+from core.refusals import refused
 from tenants.authentication import check_kind, name_of_key, open_key, open_live_key
 from tenants.models import ApiKey, EndUser, Tenant
 
@@ -55,7 +55,7 @@ class Parameters:
     #: The page it comes from, and the host it called; None where it is no browser.
     origin: str | None = None
     host: str = ""
-    #: Its address, where the bounds of addresses hold for it (`lexicon.addresses.bounded_network`).
+    #: Its address, where the bounds of addresses hold for it (`core.addresses.bounded_network`).
     network: str | None = None
 
 

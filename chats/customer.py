@@ -16,8 +16,8 @@ from chats import fields, representations
 from chats.chats import do_create_chat, open_chat
 from chats.idempotency import create_once
 from chats.models import Chat, Message
-from lexicon.error_responses import json_response
-from lexicon.payload import check_metadata
+from core.error_responses import json_response
+from core.payload import check_metadata
 from tenants.models import ApiKey
 from tenants.views import KeyedViewSet
 

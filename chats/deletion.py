@@ -12,7 +12,7 @@ from chats import wake
 from chats.chats import open_chat
 from chats.models import Chat, Checkpoint, Connection, Message, Process, Reply
 from chats.replies.queue import drop_queued, running
-from lexicon.errors import CHAT_IN_USE, ApiError
+from core.errors import CHAT_IN_USE, ApiError
 from webhooks import outbox
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from chats.models import Message
 from chats.tokens import LEAST_TTL_SECONDS, MOST_TTL_SECONDS, TTL_SECONDS
-from lexicon.errors import invalid
-from lexicon.payload import text_problem
+from core.errors import invalid
+from core.payload import text_problem
 
 #: Largest offset of a page (CONTRACT: 2,147,483,647).
 MAX_OFFSET = 2**31 - 1

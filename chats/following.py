@@ -12,7 +12,7 @@ from django.db.models.functions import Coalesce
 
 from chats.chats import open_chat
 from chats.models import Chat, Checkpoint, Message, Reply
-from lexicon.statements import Param, Select
+from core.db.statements import Param, Select
 
 #: Most messages read at once; who is further behind reads again.
 BATCH = 500

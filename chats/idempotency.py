@@ -13,8 +13,8 @@ from django.utils import timezone
 from rest_framework.request import Request
 
 from chats.models import IdempotencyRecord
-from lexicon.errors import IDEMPOTENCY_CONFLICT, INVALID_REQUEST, ApiError
-from lexicon.payload import fingerprint, write_json
+from core.errors import IDEMPOTENCY_CONFLICT, INVALID_REQUEST, ApiError
+from core.payload import fingerprint, write_json
 
 #: How long an answer is remembered (CONTRACT: 24 h).
 _KEPT = timedelta(hours=24)

@@ -11,7 +11,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from lexicon.fields import JSONText
+from core.db.fields import JSONText
 from tenants.models import ApiKey, EndUser, TenantOwned
 
 
@@ -219,7 +219,7 @@ class Connection(TenantOwned):
     connected_at = models.DateTimeField(default=timezone.now)
     #: Whether it is a visitor's of the chat page: those are counted beside the tenant's own.
     of_visitor = models.BooleanField(db_default=False, editable=False)
-    #: The visitor's address (`lexicon.addresses.network_id`), where it is bounded.
+    #: The visitor's address (`core.addresses.network_id`), where it is bounded.
     network = models.UUIDField(null=True, editable=False)
     #: Its place among the tenant's, or the visitors', from 1 on; None for one that is counted (chats/places.py).
     slot = models.PositiveIntegerField(null=True, editable=False)

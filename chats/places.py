@@ -22,7 +22,7 @@ from django.db import connection
 from django.db.models import QuerySet, Value
 
 from chats.models import Connection, Process
-from lexicon.statements import Param, Select
+from core.db.statements import Param, Select
 
 #: How many numbers are drawn: all that most tenants have, and of thousands enough to find a free one.
 DRAWN = 64

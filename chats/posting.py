@@ -17,9 +17,9 @@ from chats.following import snapshot_after
 from chats.models import Chat, Message, Reply
 from chats.statuses import change_status
 from chats.webhook_payloads import tell
-from lexicon import metrics, tracing
-from lexicon.addresses import network_id
-from lexicon.errors import (
+from core.addresses import network_id
+from core.db.statements import Insert, Param, Select
+from core.errors import (
     INVALID_REQUEST,
     MESSAGE_LIMIT_REACHED,
     MESSAGE_TOO_LONG,
@@ -28,9 +28,9 @@ from lexicon.errors import (
     ErrorKind,
     invalid,
 )
-from lexicon.payload import MAX_BYTES, check_metadata, fingerprint, text_problem
-from lexicon.refusals import refused
-from lexicon.statements import Insert, Param, Select
+from core.observability import metrics, tracing
+from core.payload import MAX_BYTES, check_metadata, fingerprint, text_problem
+from core.refusals import refused
 from tenants import credits
 from tenants.limits import user_windows, visitor_message_windows
 from tenants.models import EndUser, Tenant

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 
 from chats.chats import open_chat, parse_id
 from chats.models import Chat, Message
-from lexicon.errors import invalid
+from core.errors import invalid
 
 
 @transaction.atomic

@@ -16,7 +16,7 @@ from django.core import signing
 from django.http.request import split_domain_port, validate_host
 from django.utils import timezone
 
-from lexicon.errors import AUTH_ERROR, ApiError
+from core.errors import AUTH_ERROR, ApiError
 from tenants.authentication import NoValidKey
 from tenants.models import ApiKey, Tenant
 

@@ -15,8 +15,8 @@ from chats.chats import do_create_chat, list_chats, list_messages, open_chat
 from chats.idempotency import create_once
 from chats.rating import rate_message
 from chats.tokens import make_token
-from lexicon.errors import USER_NOT_FOUND, ApiError
-from lexicon.payload import check_metadata, text_problem
+from core.errors import USER_NOT_FOUND, ApiError
+from core.payload import check_metadata, text_problem
 from tenants.views import KeyedViewSet
 
 #: Seconds a DELETE waits for the owner of a running reply to let go; the sweeper does it otherwise.

@@ -18,7 +18,7 @@ _django = get_asgi_application()
 
 from django.conf import settings  # noqa: E402
 
-from lexicon import reporting, tracing  # noqa: E402
+from core.observability import reporting, tracing  # noqa: E402
 
 if settings.SENTRY_DSN:
     reporting.start(settings.SENTRY_DSN)
@@ -30,16 +30,16 @@ from django.core.signals import request_started  # noqa: E402
 from django.db import close_old_connections, reset_queries  # noqa: E402
 from django.urls import re_path  # noqa: E402
 
-from lexicon import health  # noqa: E402
-from lexicon.middleware import TOO_LONG, is_of_api  # noqa: E402
-from lexicon.payload import max_body  # noqa: E402
-from lexicon.proxies import TrustedProxies  # noqa: E402
-from lexicon.refusals import refused  # noqa: E402
+from core.payload import max_body  # noqa: E402
+from core.refusals import refused  # noqa: E402
+from lexicon.http import health  # noqa: E402
+from lexicon.http.middleware import TOO_LONG, is_of_api  # noqa: E402
+from lexicon.http.proxies import TrustedProxies  # noqa: E402
 from streaming import engine  # noqa: E402
 from streaming.consumer import ChatConsumer, UnknownSocket  # noqa: E402
 
 # In a thread that has only just been started there are no connections to close. What asks the database in the pool
-# gives its connection back itself (lexicon/database.py), and pages do when they end.
+# gives its connection back itself (core/db/executor.py), and pages do when they end.
 request_started.disconnect(reset_queries)
 request_started.disconnect(close_old_connections)
 
@@ -64,9 +64,10 @@ async def lifespan(scope: Any, receive: Any, send: Any) -> None:
 async def http(scope: Any, receive: Any, send: Any) -> None:
     """Django, which reads a body to its end before it looks at its length.
 
-    Of one that is too long it is shown what came within the bound, and `scope` says so (lexicon/middleware.py answers
-    it). The rest is not read: a server that reads ahead stops when its own buffer is full, and lexicon/http_protocol.py
-    closes the connection when the answer is written. Of one that says itself how long it is, nothing is read.
+    Of one that is too long it is shown what came within the bound, and `scope` says so (lexicon/http/middleware.py
+    answers it). The rest is not read: a server that reads ahead stops when its own buffer is full, and
+    lexicon/server/http_protocol.py closes the connection when the answer is written. Of one that says itself how long
+    it is, nothing is read.
 
     Django also starts a thread for each request, in which what is synchronous runs. Of the API and of probes that is
     nothing but the closing of the response, whose place is a thread that all share; it was a tenth of a question's

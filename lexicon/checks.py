@@ -20,7 +20,7 @@ from django.db import connections
 
 from lexicon import address_checks, agent_checks, data_checks
 from lexicon.data_checks import Found, engine_name
-from lexicon.open_files import ENOUGH, hard_limit
+from lexicon.server.open_files import ENOUGH, hard_limit
 
 #: The tag all of them have.
 TAG = "lexicon"

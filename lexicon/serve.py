@@ -19,8 +19,8 @@ from types import FrameType
 
 import uvicorn
 
-from lexicon.open_files import backlog, raise_limit
-from lexicon.workers import stop_with_parent, supervise
+from lexicon.server.open_files import backlog, raise_limit
+from lexicon.server.workers import stop_with_parent, supervise
 
 #: How much longer than replies an SSE response may go on after SIGTERM, so that each gets its last event.
 _LAST_EVENTS_SECONDS = 2
@@ -80,8 +80,8 @@ def main(arguments: list[str]) -> int:
 def _config() -> uvicorn.Config:
     from django.conf import settings
 
-    from lexicon.http_protocol import HttpProtocol
-    from lexicon.websocket_protocol import WebSocketProtocol
+    from lexicon.server.http_protocol import HttpProtocol
+    from lexicon.server.websocket_protocol import WebSocketProtocol
 
     return uvicorn.Config(
         "lexicon.asgi:application",
@@ -102,7 +102,7 @@ def _config() -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
-        # lexicon/proxies.py does it.
+        # lexicon/http/proxies.py does it.
         proxy_headers=False,
     )
 
@@ -121,7 +121,7 @@ def _give_memory_back() -> None:
 def _bound_silence(sock: socket.socket, seconds: float) -> None:
     """Let the kernel cut clients that acknowledge nothing, or take nothing, for so long: connections inherit it.
 
-    It sees what waits in its own buffers, where lexicon/slow_clients.py does not look. Linux only.
+    It sees what waits in its own buffers, where lexicon/server/slow_clients.py does not look. Linux only.
     """
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))

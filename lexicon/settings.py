@@ -16,7 +16,7 @@ import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvError
 
-from lexicon.logs import own_lines_only, unforeseen_only
+from core.observability.logs import own_lines_only, unforeseen_only
 
 T = TypeVar("T")
 
@@ -93,22 +93,22 @@ INSTALLED_APPS = [
     "lexicon",
     "lexicon.documents",
 ]
-# The browser's middleware steps aside for the API (lexicon/middleware.py says why).
+# The browser's middleware steps aside for the API (lexicon/http/middleware.py says why).
 MIDDLEWARE = [
-    "lexicon.middleware.RequestIdMiddleware",
-    "lexicon.access_log.AccessMiddleware",
-    "lexicon.middleware.SecurityHeadersMiddleware",
+    "lexicon.http.middleware.RequestIdMiddleware",
+    "lexicon.http.access_log.AccessMiddleware",
+    "lexicon.http.middleware.SecurityHeadersMiddleware",
     "tenants.middleware.CallerMiddleware",
-    "lexicon.middleware.BodyLengthMiddleware",
-    "lexicon.middleware.WellFormedMiddleware",
+    "lexicon.http.middleware.BodyLengthMiddleware",
+    "lexicon.http.middleware.WellFormedMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
-    "lexicon.middleware.PageSessionMiddleware",
-    "lexicon.middleware.PageCommonMiddleware",
-    "lexicon.middleware.PageCsrfMiddleware",
-    "lexicon.middleware.PageAuthenticationMiddleware",
-    "lexicon.middleware.PageMessageMiddleware",
-    "lexicon.middleware.PageFrameMiddleware",
-    "lexicon.middleware.StaffPresenceMiddleware",
+    "lexicon.http.middleware.PageSessionMiddleware",
+    "lexicon.http.middleware.PageCommonMiddleware",
+    "lexicon.http.middleware.PageCsrfMiddleware",
+    "lexicon.http.middleware.PageAuthenticationMiddleware",
+    "lexicon.http.middleware.PageMessageMiddleware",
+    "lexicon.http.middleware.PageFrameMiddleware",
+    "lexicon.http.middleware.StaffPresenceMiddleware",
 ]
 # They look for Django's own classes by name; ours are subclasses (tests/readme/test_environment.py sees them work).
 SILENCED_SYSTEM_CHECKS = ["security.W001", "security.W002", "security.W003"]
@@ -131,10 +131,10 @@ TEMPLATES = [
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
-    "DEFAULT_RENDERER_CLASSES": ["lexicon.rest.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["lexicon.rest.JSONGateParser"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "lexicon.rest.AlwaysJSON",
-    "EXCEPTION_HANDLER": "lexicon.rest.answer_exception",
+    "DEFAULT_RENDERER_CLASSES": ["lexicon.http.rest.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["lexicon.http.rest.JSONGateParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "lexicon.http.rest.AlwaysJSON",
+    "EXCEPTION_HANDLER": "lexicon.http.rest.answer_exception",
     "DEFAULT_METADATA_CLASS": None,
     "UNAUTHENTICATED_USER": None,
 }
@@ -158,7 +158,7 @@ except ValueError:
 _database = DATABASES["default"]
 if _database["ENGINE"] == "django.db.backends.sqlite3":
     # Django's, with a line for those who write.
-    _database["ENGINE"] = "lexicon.sqlite3"
+    _database["ENGINE"] = "core.db.sqlite3"
     _database["CONN_MAX_AGE"] = None
     _database["OPTIONS"] = {
         # A plain BEGIN that upgrades later fails at once under contention (measured: 497 of 600 writes);
@@ -168,7 +168,7 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
     }
 else:
-    from lexicon.postgresql import ImpatientConnection
+    from core.db.postgresql import ImpatientConnection
 
     _database["CONN_MAX_AGE"] = 0
     _database["CONN_HEALTH_CHECKS"] = True
@@ -208,7 +208,7 @@ if REDIS_URL:
             "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": None}], "prefix": "lexicon"},
         }
     }
-#: Django reads a body only up to this; the JSON gate (lexicon/payload.py) has the same bound.
+#: Django reads a body only up to this; the JSON gate (core/payload.py) has the same bound.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
 # --- Replies -------------------------------------------------------------------------------------
@@ -281,7 +281,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 #: Somebody of the staff who has not used the admin for so long is away: a visitor who waits for a person is told so.
 STAFF_AWAY_SECONDS = given(env.float, "STAFF_AWAY_SECONDS", 600.0)
-CSRF_FAILURE_VIEW = "lexicon.error_responses.forged"
+CSRF_FAILURE_VIEW = "core.error_responses.forged"
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if HTTPS else []
 SESSION_COOKIE_NAME = "lexicon_session"
 SESSION_COOKIE_AGE = int(timedelta(hours=8).total_seconds())
@@ -327,8 +327,8 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "text": {"()": "lexicon.logs.TextFormatter"},
-        "json": {"()": "lexicon.logs.JSONFormatter"},
+        "text": {"()": "core.observability.logs.TextFormatter"},
+        "json": {"()": "core.observability.logs.JSONFormatter"},
     },
     "filters": {
         "own_lines_only": {"()": lambda: own_lines_only},

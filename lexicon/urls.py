@@ -16,11 +16,12 @@ from django.views.decorators.csrf import csrf_exempt
 
 from chats.customer import ConversationViewSet
 from chats.views import ChatViewSet
-from lexicon import error_responses, health, metrics_view
-from lexicon.database import in_thread
+from core import error_responses
+from core.db.executor import in_thread
+from core.error_responses import error_response
+from core.errors import ApiError
 from lexicon.documents import views as documents
-from lexicon.error_responses import error_response
-from lexicon.errors import ApiError
+from lexicon.http import health, metrics_view
 from streaming import page, widget
 from streaming.sse import conversation_messages, conversation_stream
 
@@ -55,7 +56,7 @@ def pooled_unless_deleting(view: Callable[..., HttpResponse]) -> Any:
 
 
 def only(view: Callable[..., Any], *methods: str) -> Any:
-    """The view, for these methods: lexicon/middleware.py answers any other, before cookies are looked at."""
+    """The view, for these methods: lexicon/http/middleware.py answers any other, before cookies are looked at."""
     view.allowed_methods = methods  # type: ignore[attr-defined]
     return view
 

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from django.conf import settings
 
 from chats.following import read_positions
-from lexicon.database import in_thread
-from lexicon.errors import ApiError
-from lexicon.redis import CALL_SECONDS, new_async_client
+from core.db.executor import in_thread
+from core.errors import ApiError
+from core.redis import CALL_SECONDS, new_async_client
 from streaming.hints import Hint, HintBus
 from streaming.hub import Hub
 from streaming.remote_texts import RemoteTexts

@@ -15,10 +15,10 @@ from chats.connections import Opened, do_close_connection, name_of_credential, o
 from chats.posting import Draft, Posted, post_message
 from chats.rating import rate_message
 from chats.replies.stopping import request_stop
-from lexicon import logs, metrics
-from lexicon.database import check_room, in_thread
-from lexicon.error_responses import error_of
-from lexicon.errors import AUTH_ERROR, INTERNAL_ERROR, NOT_FOUND, RATE_LIMIT_EXCEEDED, ApiError, unavailable
+from core.db.executor import check_room, in_thread
+from core.error_responses import error_of
+from core.errors import AUTH_ERROR, INTERNAL_ERROR, NOT_FOUND, RATE_LIMIT_EXCEEDED, ApiError, unavailable
+from core.observability import logs, metrics
 from streaming import wire
 from streaming.engine import Engine, engine
 from streaming.follower import Follower

@@ -23,9 +23,10 @@ from chats import wake
 from chats.following import BATCH, ChatSnapshot, read_positions
 from chats.models import Reply
 from chats.replies import handover, leases
-from lexicon import metrics, refusals
-from lexicon.database import in_thread
-from lexicon.errors import ApiError
+from core import refusals
+from core.db.executor import in_thread
+from core.errors import ApiError
+from core.observability import metrics
 from streaming.cluster import Cluster
 from streaming.heartbeat import Heartbeat, Lease
 from streaming.hub import Hub
@@ -104,8 +105,8 @@ class Engine:
     def drain(self) -> None:
         """The process is about to stop: begin no reply, and hand over what still runs when the time is up.
 
-        Sockets are closed meanwhile, each when the reply it sees has ended (lexicon/websocket_protocol.py closes those
-        that are left then).
+        Sockets are closed meanwhile, each when the reply it sees has ended (lexicon/server/websocket_protocol.py closes
+        those that are left then).
         """
         if not self.draining:
             self.draining = True

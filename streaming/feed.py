@@ -18,9 +18,9 @@ from websockets.frames import CloseCode
 
 from chats.following import ChatSnapshot, Position, Running, read_snapshot
 from chats.models import Message
-from lexicon import logs
-from lexicon.database import in_thread_until_answered
-from lexicon.errors import CHAT_DELETED, INTERNAL_ERROR, ApiError
+from core.db.executor import in_thread_until_answered
+from core.errors import CHAT_DELETED, INTERNAL_ERROR, ApiError
+from core.observability import logs
 from streaming import wire
 from streaming.follower import Follower, Token
 from streaming.replay import replay

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, NamedTuple
 
-from lexicon.errors import SERVICE_UNAVAILABLE, ApiError
+from core.errors import SERVICE_UNAVAILABLE, ApiError
 from streaming import wire
 
 #: Most characters that wait for a socket; one that lags further behind is closed and can resume.

@@ -9,8 +9,8 @@ from typing import Any
 from chats.chats import parse_id
 from chats.fields import read_rating
 from chats.posting import Draft, read_draft
-from lexicon.errors import INVALID_REQUEST, ApiError, invalid
-from lexicon.payload import read_object, text_problem
+from core.errors import INVALID_REQUEST, ApiError, invalid
+from core.payload import read_object, text_problem
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
 from chats.connections import Parameters
-from lexicon.addresses import bounded_network
-from lexicon.errors import INVALID_REQUEST, ApiError
+from core.addresses import bounded_network
+from core.errors import INVALID_REQUEST, ApiError
 from tenants import strangers
 from tenants.authentication import NoValidKey
 

@@ -21,8 +21,9 @@ from django.conf import settings
 from django.db import connections
 
 from chats.replies import leases
-from lexicon import metrics, redis
-from lexicon.database import misses_migrations
+from core import redis
+from core.db.executor import misses_migrations
+from core.observability import metrics
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ class Heartbeat:
         self._is_failing = False
         self._is_hanging = False
         self._problem: str | None = "the database did not answer yet"
-        #: What `lexicon.redis.state` said last.
+        #: What `core.redis.state` said last.
         self.redis = ""
 
     @property

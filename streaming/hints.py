@@ -17,7 +17,7 @@ from typing import Any
 
 from channels.layers import get_channel_layer
 
-from lexicon.redis import AWAY, CALL_SECONDS, loop_was_late
+from core.redis import AWAY, CALL_SECONDS, loop_was_late
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from chats.following import ChatSnapshot, Position
 from chats.models import Message
-from lexicon.errors import AUTH_ERROR, ApiError
+from core.errors import AUTH_ERROR, ApiError
 from streaming.feed import ChatFeed
 from streaming.follower import Follower
 from streaming.reply_text import ReplyText

@@ -22,12 +22,12 @@ from django.views.decorators.http import require_POST, require_safe
 from chats.chats import do_create_chat, open_chat, visible
 from chats.models import Chat
 from chats.tokens import make_token
-from lexicon import logs
-from lexicon.addresses import bounded_network, network_id, scope_of
-from lexicon.database import in_thread
-from lexicon.error_responses import error_response, json_response
-from lexicon.errors import CHAT_NOT_FOUND, RATE_LIMIT_EXCEEDED, ApiError
-from lexicon.refusals import refused
+from core.addresses import bounded_network, network_id, scope_of
+from core.db.executor import in_thread
+from core.error_responses import error_response, json_response
+from core.errors import CHAT_NOT_FOUND, RATE_LIMIT_EXCEEDED, ApiError
+from core.observability import logs
+from core.refusals import refused
 from tenants.limits import visitor_windows
 from tenants.models import ApiKey, Tenant
 

@@ -18,8 +18,8 @@ from django.conf import settings
 from chats import connections, idempotency
 from chats.models import Reply
 from chats.replies import leases, recovery
-from lexicon.database import in_thread
-from lexicon.errors import ApiError
+from core.db.executor import in_thread
+from core.errors import ApiError
 from streaming.heartbeat import Lease
 from streaming.hub import Hub
 from streaming.reply_runner import ReplyRunner

@@ -15,8 +15,8 @@ from weakref import WeakSet, WeakValueDictionary
 from redis.asyncio import Redis
 
 from chats.following import read_checkpoints
-from lexicon.database import in_thread
-from lexicon.redis import AWAY
+from core.db.executor import in_thread
+from core.redis import AWAY
 from streaming.reply_text import ReplyText
 from streaming.text_publisher import key
 

@@ -6,8 +6,8 @@ import uuid
 from collections.abc import AsyncGenerator
 
 from chats.following import read_messages
-from lexicon.database import in_thread_until_answered
-from lexicon.error_responses import error_of
+from core.db.executor import in_thread_until_answered
+from core.error_responses import error_of
 from streaming import wire
 
 #: Most messages that are told; the rest is the history (CONTRACT, guarantee 3).

@@ -18,7 +18,7 @@ from agents.rules import escalation_by_failure, who_answers
 from chats.agent_context import AgentContext
 from chats.models import Reply
 from chats.replies.ending import NOTHING_USED, Outcome
-from lexicon import metrics, tracing
+from core.observability import metrics, tracing
 from streaming.coalescer import Coalescer
 from streaming.reply_text import ReplyText
 

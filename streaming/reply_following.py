@@ -10,7 +10,7 @@ from django.conf import settings
 
 from chats.following import read_reply
 from chats.models import Reply
-from lexicon.database import in_thread_until_answered
+from core.db.executor import in_thread_until_answered
 from streaming.hub import Hub
 from streaming.reply_text import ReplyText, split_pieces
 

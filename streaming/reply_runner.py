@@ -14,8 +14,8 @@ from chats.agent_context import build_context_of
 from chats.models import Reply
 from chats.replies import recovery
 from chats.replies.ending import Ended, Outcome, end_reply
-from lexicon import logs, metrics, tracing
-from lexicon.database import in_thread_until_answered
+from core.db.executor import in_thread_until_answered
+from core.observability import logs, metrics, tracing
 from streaming.coalescer import Coalescer
 from streaming.heartbeat import Lease
 from streaming.reply_collector import ReplyCollector

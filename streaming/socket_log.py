@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from chats.connections import Opened
-from lexicon import logs, metrics
-from lexicon.errors import AUTH_ERROR, RATE_LIMIT_EXCEEDED, WRONG_KEY_TYPE, ApiError
+from core.errors import AUTH_ERROR, RATE_LIMIT_EXCEEDED, WRONG_KEY_TYPE, ApiError
+from core.observability import logs, metrics
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,6 @@ def log_refused(scope: Any, problem: ApiError) -> None:
     metrics.REQUESTS.labels("websocket", str(problem.kind.close or 4500)).inc()
     # Who tries keys should be found.
     address = (scope.get("client") or [None])[0] if problem.kind in (AUTH_ERROR, WRONG_KEY_TYPE) else None
-    # What is refused without end has lines of its own (lexicon/refusals.py).
+    # What is refused without end has lines of its own (core/refusals.py).
     level = logging.DEBUG if problem.kind is RATE_LIMIT_EXCEEDED else logging.INFO
     logger.log(level, "socket refused", extra=logs.fields(error_code=problem.kind.code, address=address))

@@ -19,10 +19,10 @@ from chats.following import find_open_reply
 from chats.idempotency import read_key
 from chats.models import Reply
 from chats.posting import Draft, Posted, post_message, read_draft
-from lexicon.database import check_room, in_thread
-from lexicon.error_responses import error_of, error_response, method_not_allowed
-from lexicon.errors import IDEMPOTENCY_CONFLICT, UNSUPPORTED_MEDIA_TYPE, ApiError, invalid
-from lexicon.payload import read_object
+from core.db.executor import check_room, in_thread
+from core.error_responses import error_of, error_response, method_not_allowed
+from core.errors import IDEMPOTENCY_CONFLICT, UNSUPPORTED_MEDIA_TYPE, ApiError, invalid
+from core.payload import read_object
 from streaming import wire
 from streaming.engine import Engine, engine
 from streaming.reply_following import Finished, follow_reply

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from lexicon import metrics
+from core.observability import metrics
 
 logger = logging.getLogger(__name__)
 

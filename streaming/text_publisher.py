@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 from agents.contract import PACE
-from lexicon.redis import AWAY
+from core.redis import AWAY
 from streaming.hints import Hint, group, message
 from streaming.reply_text import ReplyText
 

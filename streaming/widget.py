@@ -14,9 +14,9 @@ from django.shortcuts import render
 from django.views.decorators.clickjacking import xframe_options_exempt
 from django.views.decorators.http import require_safe
 
-from lexicon.database import in_thread
-from lexicon.error_responses import error_response
-from lexicon.errors import ApiError
+from core.db.executor import in_thread
+from core.error_responses import error_response
+from core.errors import ApiError
 from streaming.page import policy
 from tenants.models import Tenant
 

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from chats.models import Chat, Message
-from lexicon.errors import AGENT_ERROR, ApiError
-from lexicon.payload import write_json
+from core.errors import AGENT_ERROR, ApiError
+from core.payload import write_json
 
 
 def connection_established(*, user_id: str, chat: Chat) -> str:

@@ -8,8 +8,8 @@ from datetime import timedelta
 from django.db.models import Q
 from django.utils import timezone
 
-from lexicon.errors import AUTH_ERROR, WRONG_KEY_TYPE, ApiError
-from lexicon.statements import Param, Select
+from core.db.statements import Param, Select
+from core.errors import AUTH_ERROR, WRONG_KEY_TYPE, ApiError
 from tenants import keys
 from tenants.models import ApiKey
 

@@ -11,9 +11,9 @@ import uuid
 from django.db import transaction
 from django.db.models import F
 
-from lexicon import metrics
-from lexicon.errors import PAYMENT_REQUIRED, ApiError
-from lexicon.statements import Insert, Param, Select, Update
+from core.db.statements import Insert, Param, Select, Update
+from core.errors import PAYMENT_REQUIRED, ApiError
+from core.observability import metrics
 from tenants.models import Account, CreditEntry, Tenant
 
 _RESERVE = Update(

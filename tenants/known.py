@@ -18,8 +18,8 @@ from django.contrib.sessions.models import Session
 from django.db.models import Q
 from django.utils import timezone
 
-from lexicon.database import in_thread
-from lexicon.errors import unavailable
+from core.db.executor import in_thread
+from core.errors import unavailable
 from tenants.models import ApiKey
 
 Name = TypeVar("Name", bound=Hashable)

@@ -18,7 +18,7 @@ from typing import Any
 
 from django.conf import settings
 
-from lexicon import redis
+from core import redis
 
 #: Length of a REST window, in seconds (CONTRACT, guarantee 7).
 WINDOW_SECONDS = 60.0
@@ -125,7 +125,7 @@ class SharedWindows:
 #: REST requests of tenants, and messages of end users that hold a chat token.
 request_windows = SharedWindows("requests")
 user_windows = SharedWindows("messages")
-#: Of one address (`lexicon.addresses.network_id`): new visitors of the chat page, and messages of visitors.
+#: Of one address (`core.addresses.network_id`): new visitors of the chat page, and messages of visitors.
 visitor_windows = SharedWindows("visitors", seconds=3600.0)
 visitor_message_windows = SharedWindows("visitor-messages")
 

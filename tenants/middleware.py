@@ -14,11 +14,11 @@ from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponseBase
 
-from lexicon import logs, metrics
-from lexicon.addresses import scope_of
-from lexicon.database import check_room, in_thread
-from lexicon.error_responses import bad_request, error_of, error_response, is_customer_face
-from lexicon.errors import RATE_LIMIT_EXCEEDED, ApiError
+from core.addresses import scope_of
+from core.db.executor import check_room, in_thread
+from core.error_responses import bad_request, error_of, error_response, is_customer_face
+from core.errors import RATE_LIMIT_EXCEEDED, ApiError
+from core.observability import logs, metrics
 from tenants import keys, strangers
 from tenants.authentication import NoValidKey, check_kind, name_of_key, open_key
 from tenants.known import live_keys, sessions
@@ -147,5 +147,5 @@ async def _is_known(request: HttpRequest) -> bool:
 
 def _refuse(request: HttpRequest, problem: ApiError) -> HttpResponseBase:
     response = error_response(request, problem)
-    response.is_counted = True  # type: ignore[attr-defined]  # for lexicon/access_log.py
+    response.is_counted = True  # type: ignore[attr-defined]  # for lexicon/http/access_log.py
     return response

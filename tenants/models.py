@@ -11,8 +11,8 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from lexicon.fields import EncryptedText, JSONText
-from lexicon.statements import Param
+from core.db.fields import EncryptedText, JSONText
+from core.db.statements import Param
 
 
 class TenantQuerySet(models.QuerySet):

@@ -30,9 +30,9 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-from lexicon.addresses import network_of
-from lexicon.database import release_connections
-from lexicon.refusals import refused
+from core.addresses import network_of
+from core.db.executor import release_connections
+from core.refusals import refused
 from tenants.known_browsers import known_browser, may_be_known
 from tenants.models import LoginAttempt
 

@@ -17,9 +17,9 @@ from typing import Any
 
 from django.conf import settings
 
-from lexicon.addresses import bounded_network, network_id
-from lexicon.errors import RATE_LIMIT_EXCEEDED, ApiError
-from lexicon.refusals import refused
+from core.addresses import bounded_network, network_id
+from core.errors import RATE_LIMIT_EXCEEDED, ApiError
+from core.refusals import refused
 from tenants.authentication import NoValidKey
 from tenants.known import Known, Name, live_keys
 from tenants.limits import SharedWindows

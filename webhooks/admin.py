@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from lexicon.outbound import Forbidden, check_url
+from core.outbound import Forbidden, check_url
 from tenants.admin_forms import tenant_field
 from tenants.admin_paging import PagedAdmin, ReadOnlyAdmin
 from webhooks import endpoints

@@ -19,7 +19,7 @@ from django.db.models import Exists, F, OuterRef
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from lexicon.fields import Unreadable
+from core.db.fields import Unreadable
 from webhooks.models import Delivery, Endpoint
 from webhooks.schedule import delay_after
 

@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from lexicon.payload import write_json
+from core.payload import write_json
 from tenants.models import Tenant
 from webhooks.models import Delivery, Endpoint, Event
 from webhooks.outbox import wake_after_commit
@@ -19,7 +19,7 @@ from webhooks.signing import GRACE_HOURS, new_secret
 
 
 def do_create_endpoint(*, tenant: Tenant, url: str, events: list[str], **fields: Any) -> Endpoint:
-    """An endpoint with a new secret, in its `secret`. The address was checked (`lexicon.outbound.check_url`)."""
+    """An endpoint with a new secret, in its `secret`. The address was checked (`core.outbound.check_url`)."""
     return Endpoint.objects.create(tenant=tenant, url=url, events=events, secret=new_secret(), **fields)
 
 

@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from lexicon.fields import EncryptedText, JSONText, Unreadable
+from core.db.fields import EncryptedText, JSONText, Unreadable
 from tenants.models import TenantOwned
 
 

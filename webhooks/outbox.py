@@ -12,8 +12,8 @@ from typing import Any
 
 from django.db import transaction
 
-from lexicon.payload import write_json
-from lexicon.statements import Param, Select
+from core.db.statements import Param, Select
+from core.payload import write_json
 from webhooks.models import Delivery, Endpoint
 
 #: An event and what makes its body, called only where somebody wants to know.

@@ -14,9 +14,10 @@ from collections import Counter
 
 import aiohttp
 
-from lexicon import metrics, outbound
-from lexicon.database import in_thread, in_thread_until_answered
-from lexicon.errors import ApiError
+from core import outbound
+from core.db.executor import in_thread, in_thread_until_answered
+from core.errors import ApiError
+from core.observability import metrics
 from webhooks import claims, outbox, signing
 from webhooks.claims import ATTEMPT_SECONDS, Claim
 

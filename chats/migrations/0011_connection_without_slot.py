@@ -1,6 +1,6 @@
 from django.db import migrations, models
 
-from lexicon.migration_operations import AddIndexBeside
+from core.db.migration_operations import AddIndexBeside
 
 
 class Migration(migrations.Migration):

@@ -1,6 +1,6 @@
 from django.db import migrations, models
 
-from lexicon.migration_operations import AlterFieldsAtOnce
+from core.db.migration_operations import AlterFieldsAtOnce
 
 
 class Migration(migrations.Migration):

@@ -20,8 +20,8 @@ from chats.models import Chat, Checkpoint, Message, Reply
 from chats.replies.queue import claim_next, drop_queued, running
 from chats.statuses import change_status, fit_reason
 from chats.webhook_payloads import tell
-from lexicon import logs, metrics
-from lexicon.statements import Delete, Param, Select, Update
+from core.db.statements import Delete, Param, Select, Update
+from core.observability import logs, metrics
 from tenants import credits
 
 logger = logging.getLogger(__name__)

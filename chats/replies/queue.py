@@ -10,8 +10,8 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from chats.models import Chat, Reply
-from lexicon import metrics
-from lexicon.statements import Param, Select
+from core.db.statements import Param, Select
+from core.observability import metrics
 from tenants import credits
 
 _NEXT = Select(

@@ -20,7 +20,7 @@ from chats.agent_context import count_unanswered, read_latest
 from chats.models import Chat, Checkpoint, Process, Reply
 from chats.replies.ending import Outcome, end_reply
 from chats.replies.queue import claim_next, running
-from lexicon import logs, metrics
+from core.observability import logs, metrics
 
 logger = logging.getLogger(__name__)
 

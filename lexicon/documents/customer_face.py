@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lexicon import errors
+from core import errors
 from lexicon.documents import examples
 from lexicon.documents.operation import BODY, CUSTOMER, IDEMPOTENCY_KEY, Operation, Success, in_path, in_query
 from lexicon.documents.shapes import (

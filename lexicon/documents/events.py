@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lexicon import errors
+from core import errors
 from lexicon.documents import examples
 from lexicon.documents.shapes import (
     BOOLEAN,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from core.errors import RATE_LIMIT_EXCEEDED, SERVICE_UNAVAILABLE, ApiError, ErrorKind
 from lexicon.documents.customer_face import CUSTOMER_FACE
 from lexicon.documents.lexicon_face import LEXICON_FACE
 from lexicon.documents.operation import COMMON, CUSTOMER, DOCUMENTS, HEALTH, LEXICON, Operation, Success
@@ -23,7 +24,6 @@ from lexicon.documents.shapes import (
     fields,
 )
 from lexicon.documents.webhooks import webhooks
-from lexicon.errors import RATE_LIMIT_EXCEEDED, SERVICE_UNAVAILABLE, ApiError, ErrorKind
 
 _ABOUT = """Two faces of one core. **Chats** are for your product's backend (a tenant key, `X-API-Key`),
 **Conversations** for a customer's backend (a customer key, `Authorization: Bearer`, replies as Server-Sent Events).

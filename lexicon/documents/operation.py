@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from lexicon import errors
+from core import errors
+from core.errors import ErrorKind
 from lexicon.documents.shapes import LIMIT, OFFSET, UUID, Schema
-from lexicon.errors import ErrorKind
 
 LEXICON, CUSTOMER, HEALTH, DOCUMENTS = "Chats", "Conversations", "Health", "Documents"
 

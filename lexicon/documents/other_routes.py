@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lexicon import VERSION, errors
+from core import errors
+from lexicon import VERSION
 from lexicon.documents.operation import DOCUMENTS, HEALTH, Operation, Success, in_query
 from lexicon.documents.shapes import STRING, Schema, constant, fields
 

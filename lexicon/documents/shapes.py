@@ -11,8 +11,8 @@ from typing import Any
 from chats.fields import MAX_LIMIT, MAX_OFFSET
 from chats.models import Chat, Message
 from chats.tokens import LEAST_TTL_SECONDS, MOST_TTL_SECONDS, TTL_SECONDS
-from lexicon.errors import ErrorKind
-from lexicon.payload import MAX_METADATA_BYTES
+from core.errors import ErrorKind
+from core.payload import MAX_METADATA_BYTES
 from tenants.models import Tenant
 
 Schema = dict[str, Any]
@@ -56,7 +56,7 @@ def constant(value: Any) -> Schema:
 
 STRING: Schema = {"type": "string"}
 _WITHOUT_NUL = {"pattern": r"^[^\u0000]*$"}
-#: What lexicon/payload.py lets in, as far as JSON Schema can say it.
+#: What core/payload.py lets in, as far as JSON Schema can say it.
 JSON: Schema = {
     "description": "Any JSON without NUL, integers beyond 64 bits, or nesting deeper than 32.",
     "anyOf": [

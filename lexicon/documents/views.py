@@ -11,9 +11,9 @@ import yaml
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 
+from core.error_responses import error_response
+from core.errors import ApiError, invalid
 from lexicon.documents import asyncapi, openapi
-from lexicon.error_responses import error_response
-from lexicon.errors import ApiError, invalid
 
 #: Nothing but this server's own files, and no code in the page. The renderer writes styles into it, no scripts.
 _CONTENT_SECURITY_POLICY = (

@@ -1,7 +1,7 @@
 import django.core.validators
 from django.db import migrations, models
 
-from lexicon.migration_operations import AlterFieldsAtOnce
+from core.db.migration_operations import AlterFieldsAtOnce
 
 
 class Migration(migrations.Migration):

@@ -12,7 +12,7 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 from django.utils import timezone
 
-from lexicon.errors import ApiError
+from core.errors import ApiError
 from tenants.authentication import open_key
 from tenants.models import ApiKey
 from tests.actors import Actor

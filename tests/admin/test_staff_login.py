@@ -14,7 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from lexicon import metrics
+from core.observability import metrics
 from tenants.models import LoginAttempt
 from tenants.staff_login import PER_NAME, PER_NAME_AND_NETWORK, PER_NETWORK, do_begin
 

@@ -24,7 +24,7 @@ from agents.connections import session
 from agents.contract import AgentFailure, Event, Passage, Request, Text
 from agents.openai_compatible import OpenAICompatibleAgent
 from agents.rounds import Rounds
-from lexicon.fields import Unreadable
+from core.db.fields import Unreadable
 from tests.client import script
 from tests.model_server import ModelServer
 

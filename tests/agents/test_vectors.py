@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from agents import connections, embedding_worker, embeddings, knowledge, pgvector, ranking, vectors
 from agents.contract import Passage
 from agents.models import Article, PassageVector
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tenants.models import Tenant
 from tests import embeddings_route
 from tests.agents.conftest import Write

@@ -134,7 +134,7 @@ def drop_wake_ups() -> None:
 
 def credits_by_read_then_write() -> None:
     """The reserve is read, judged in Python, and written back: by one more than it is for, at the same time."""
-    from lexicon.errors import PAYMENT_REQUIRED, ApiError
+    from core.errors import PAYMENT_REQUIRED, ApiError
     from tenants import credits
     from tenants.models import Account, Tenant
 

@@ -11,8 +11,8 @@ import pytest
 from chats import places
 from chats.connections import Parameters, do_close_connection, open_connection
 from chats.models import Chat, Connection, Process
-from lexicon.addresses import network_id
-from lexicon.errors import CONNECTION_LIMIT_EXCEEDED, ApiError
+from core.addresses import network_id
+from core.errors import CONNECTION_LIMIT_EXCEEDED, ApiError
 from tenants.models import ApiKey, Tenant
 from tests.actors import Actor
 from tests.chats.conftest import die

@@ -10,7 +10,7 @@ from chats.changes import change_chat
 from chats.chats import do_create_chat
 from chats.models import Chat, Message, Reply
 from chats.posting import Posted
-from lexicon.errors import ApiError
+from core.errors import ApiError
 from tenants.credits import do_grant
 from tenants.models import Account, Tenant
 from tests.actors import Actor

@@ -21,7 +21,7 @@ from chats.replies.handover import hand_over
 from chats.replies.leases import do_retire
 from chats.replies.recovery import CheckpointDelta, Orphan, adopt_orphan, do_checkpoint, find_orphans, still_owns
 from chats.replies.stopping import request_stop
-from lexicon import metrics
+from core.observability import metrics
 from tenants.credits import do_grant
 from tenants.models import Account, CreditEntry, Tenant
 from tests.actors import Actor

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 import lexicon_client
-from lexicon import errors
+from core import errors
 from lexicon_client import (
     AgentError,
     AuthError,

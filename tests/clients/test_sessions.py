@@ -8,7 +8,7 @@ import json
 import pytest
 
 from chats.models import Chat
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from lexicon_client import AsyncClient, ChatDeleted, Client, RateLimitExceeded, ServiceUnavailable, Unreachable
 from lexicon_client.session import Session
 from lexicon_client.text import Token

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from chats.models import Chat
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from lexicon_client import AsyncChatSession, AsyncClient, AuthError, ChatSession, Client
 from tests.actors import Actor
 from tests.client import SOON

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from channels.layers import get_channel_layer
 
-from lexicon.redis import new_async_client
+from core.redis import new_async_client
 from streaming.hints import Hint, HintBus, group, message
 from streaming.remote_texts import RemoteTexts
 from streaming.reply_text import ReplyText

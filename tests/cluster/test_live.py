@@ -8,7 +8,7 @@ import uuid
 import httpx
 import redis
 
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tenants.models import ApiKey
 from tenants.provisioning import do_revoke_key
 from tests.actors import Actor

@@ -11,7 +11,7 @@ import httpx
 import pytest
 import redis
 
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tenants.models import Tenant
 from tests.actors import Actor
 from tests.client import Socket, eventually, script

@@ -14,9 +14,9 @@ import yaml
 from django.urls import get_resolver
 from jsonschema import Draft7Validator, Draft202012Validator
 
+from core.errors import ERRORS
 from lexicon.documents import asyncapi, openapi
 from lexicon.documents.events import FRAMES
-from lexicon.errors import ERRORS
 from tests.actors import Actor
 from tests.documents.contract import at, check_event, check_frame, operations, problems, references
 from tests.servers import Server

@@ -20,7 +20,7 @@ from django.db import OperationalError, connection
 from django.db.backends.utils import CursorWrapper
 
 from chats.changes import change_chat
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tests.actors import Actor
 from tests.client import read_sse, script
 from tests.documents.contract import check_answer, check_request, documented, operations

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import ERRORS, ErrorKind
 from lexicon.documents import openapi
 from lexicon.documents.events import SOCKET_ERRORS, close_codes
 from lexicon.documents.shapes import failure
-from lexicon.errors import ERRORS, ErrorKind
 from tests.client import read_sse
 from tests.documents.contract import check_event, check_frame, problems
 from tests.readme.demo import Demo

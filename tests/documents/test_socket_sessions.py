@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from lexicon.documents.events import EVENTS, SOCKET_ERRORS, close_codes
 from tests.actors import Actor, new_actor
 from tests.client import Socket

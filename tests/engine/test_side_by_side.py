@@ -7,7 +7,7 @@ import uuid
 
 import httpx
 
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tests.actors import Actor
 from tests.client import Socket, eventually, script
 from tests.servers import Server

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from lexicon import metrics
+from core.observability import metrics
 from streaming import supervision
 from streaming.supervision import restarts, supervise
 from tests.client import SOON

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from chats.models import Reply
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tests.actors import Actor
 from tests.client import Socket, script
 from tests.faults.conftest import LEASE

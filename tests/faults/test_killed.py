@@ -11,7 +11,7 @@ import websockets
 from django.db.models import F
 
 from chats.models import Checkpoint, Connection, Message, Reply
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tenants.credits import do_grant
 from tenants.models import Account, CreditEntry
 from tests.actors import Actor

@@ -8,23 +8,23 @@ import pytest
 from django.http import HttpResponse
 from django.test import RequestFactory
 
-from lexicon import database
-from lexicon.errors import SERVICE_UNAVAILABLE, ApiError
+from core.db import executor
+from core.errors import SERVICE_UNAVAILABLE, ApiError
 from lexicon.urls import pooled
 
 
 @pytest.fixture
 def hanging(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody has any patience, and the database has not answered for long."""
-    monkeypatch.setattr(database, "WAITING_SECONDS", -1.0)
-    monkeypatch.setattr(database, "_answered_at", 0.0)
+    monkeypatch.setattr(executor, "WAITING_SECONDS", -1.0)
+    monkeypatch.setattr(executor, "_answered_at", 0.0)
 
 
 @pytest.mark.usefixtures("hanging")
 async def test_a_unit_that_waited_too_long_is_not_begun() -> None:
     begun: list[bool] = []
     with pytest.raises(ApiError) as refused:
-        await database.in_thread(begun.append, True)
+        await executor.in_thread(begun.append, True)
     assert refused.value.kind is SERVICE_UNAVAILABLE
     assert not begun
 
@@ -32,9 +32,9 @@ async def test_a_unit_that_waited_too_long_is_not_begun() -> None:
 async def test_a_unit_that_waited_long_while_the_database_answered_others_is_begun(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(database, "WAITING_SECONDS", -1.0)
-    monkeypatch.setattr(database, "_answered_at", time.monotonic() + 60)
-    assert await database.in_thread(lambda: "begun") == "begun"
+    monkeypatch.setattr(executor, "WAITING_SECONDS", -1.0)
+    monkeypatch.setattr(executor, "_answered_at", time.monotonic() + 60)
+    assert await executor.in_thread(lambda: "begun") == "begun"
 
 
 @pytest.mark.usefixtures("hanging")

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from chats.models import Message
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tenants.models import Tenant
 from tests.actors import Actor
 from tests.client import Socket, eventually, read_sse, script

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import httpx
 
 from chats.models import Reply
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tests.actors import Actor
 from tests.client import Socket, eventually, script
 from tests.faults.test_killed import all_said, begin

@@ -50,8 +50,10 @@ from agents.openai_compatible import Completion, chat_messages
 from agents.phrases import SAY
 from agents.stream_accumulator import StreamAccumulator
 from chats import fields, posting
-from lexicon import access_log, logs, outbound, payload
-from lexicon.errors import ApiError
+from core import outbound, payload
+from core.errors import ApiError
+from core.observability import logs
+from lexicon.http import access_log
 from lexicon_client.sse import SseParser
 from lexicon_client.text import Text
 from streaming.reply_text import cut
@@ -389,19 +391,19 @@ READERS = [
     Reader("tenants.admin_forms:LinesField.to_python", LinesField().to_python, REPLY),
     Reader("tenants.admin_forms:SynonymsField.to_python", SynonymsField().to_python, REPLY),
     # What everybody stands on.
-    Reader("lexicon.payload:read_json", _json, BODY),
-    Reader("lexicon.payload:text_problem", lambda text: payload.text_problem(text, longest=2 * BODY), BODY),
+    Reader("core.payload:read_json", _json, BODY),
+    Reader("core.payload:text_problem", lambda text: payload.text_problem(text, longest=2 * BODY), BODY),
     Reader(
-        "lexicon.payload:check_metadata", _checked(lambda text: payload.check_metadata({text: [text]}), ApiError), BODY
+        "core.payload:check_metadata", _checked(lambda text: payload.check_metadata({text: [text]}), ApiError), BODY
     ),
-    Reader("lexicon.logs:redact", _redact, LINE),
-    Reader("lexicon.logs:trace", _log, LINE),
+    Reader("core.observability.logs:redact", _redact, LINE),
+    Reader("core.observability.logs:trace", _log, LINE),
     Reader(
-        "lexicon.outbound:check_url",
+        "core.outbound:check_url",
         _checked(lambda text: outbound.check_url(f"https://{text}/"), outbound.Forbidden),
         LINE,
     ),
-    Reader("lexicon.access_log:_id", access_log._id, LINE),
+    Reader("lexicon.http.access_log:_id", access_log._id, LINE),
     Reader("tenants.keys:is_well_formed", keys.is_well_formed, LINE),
     # The clients.
     Reader("lexicon_client.sse:SseParser.feed", _client, STREAM, BYTES),

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from lexicon import addresses
-from lexicon.addresses import PEER, bounded_network, network_id
-from lexicon.errors import ApiError
+from core import addresses
+from core.addresses import PEER, bounded_network, network_id
+from core.errors import ApiError
 from tenants import known, limits, strangers
 from tenants.known import ABSENT_SECONDS, MOST_WAITING, Known
 from tenants.limits import RequestWindows

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from chats.models import Checkpoint, Process, Reply
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tenants.credits import do_grant
 from tenants.models import Account, CreditEntry
 from tests.actors import Actor

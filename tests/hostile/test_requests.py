@@ -89,7 +89,7 @@ def site(pristine: str, tmp_path_factory: pytest.TempPathFactory, django_db_bloc
     # What the caller did wrong is no fault of the program. (That a proxy is not believed is the operator's to hear.)
     lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
     failed = [line for line in lines if line["level"] in ("ERROR", "CRITICAL")]
-    assert [line for line in failed if line["logger"] != "lexicon.addresses"] == []
+    assert [line for line in failed if line["logger"] != "core.addresses"] == []
 
 
 @contextmanager
@@ -127,7 +127,7 @@ def site_of(acme: Actor, session: str) -> Site:
 
 def routes(patterns: Iterable[URLPattern | URLResolver] | None = None, before: str = "") -> Iterator[str]:
     """Every address of the URLconf, with `{name}` where something is named."""
-    from lexicon.access_log import _readable
+    from lexicon.http.access_log import _readable
 
     for entry in get_resolver().url_patterns if patterns is None else patterns:
         if isinstance(entry, URLResolver):

@@ -19,7 +19,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.db.backends.utils import CursorWrapper
 
 from chats.tokens import make_token
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tenants import keys
 from tenants.models import ApiKey
 from tenants.provisioning import do_create_key, do_revoke_key

@@ -16,8 +16,8 @@ from playwright.async_api import Browser, expect
 
 from chats.models import Chat, Connection
 from chats.tokens import make_token, read_token
-from lexicon.addresses import network_id
-from lexicon.database import in_thread
+from core.addresses import network_id
+from core.db.executor import in_thread
 from streaming.page import COOKIE
 from tenants.models import ApiKey, Tenant
 from tests.actors import Actor, new_actor

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from lexicon.http_protocol import MAX_HEAD
+from lexicon.server.http_protocol import MAX_HEAD
 from tests.actors import Actor
 from tests.conftest import served
 from tests.hostile.raw_client import SOON, TEXT, Raw, assert_serves, errors, handshake, log, refusals, refused, wait_for

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from lexicon.websocket_protocol import CONTROL_FRAMES_PER_SECOND, FRAGMENTS_PER_MESSAGE
+from lexicon.server.websocket_protocol import CONTROL_FRAMES_PER_SECOND, FRAGMENTS_PER_MESSAGE
 from tests.actors import Actor
 from tests.hostile.raw_client import (
     BINARY,

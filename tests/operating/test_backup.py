@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from core.db.executor import in_thread
 from lexicon.backup import BackupError, back_up, libpq_environment
-from lexicon.database import in_thread
 from tests import settings as test_settings
 from tests.actors import Actor
 from tests.client import eventually, script

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tenants.models import Tenant
 from tests.actors import Actor
 from tests.conftest import _administer, database_url

@@ -10,7 +10,7 @@ from django.conf import LazySettings
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from lexicon.fields import Unreadable
+from core.db.fields import Unreadable
 from tenants.models import Tenant
 from tests.actors import Actor, new_actor
 from tests.webhooks.conftest import new_endpoint

@@ -15,9 +15,9 @@ import httpx
 import pytest
 from django.db import connections
 
+from core.db.executor import in_thread
+from core.db.sqlite3.base import make_private
 from lexicon import data_checks
-from lexicon.database import in_thread
-from lexicon.sqlite3.base import make_private
 from tests.actors import Actor
 from tests.client import eventually, script
 from tests.faults.test_killed import all_said, history

@@ -11,7 +11,7 @@ from django.db.models import F
 from django.db.transaction import TransactionManagementError
 
 from chats.models import Chat, Message
-from lexicon.statements import Delete, Insert, Param, Select, Update
+from core.db.statements import Delete, Insert, Param, Select, Update
 from tenants.models import Account, CreditEntry, EndUser, Tenant
 
 pytestmark = pytest.mark.django_db

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from lexicon import thread_pool
-from lexicon.thread_pool import SLOW, ThreadPool
+from core.db import thread_pool
+from core.db.thread_pool import SLOW, ThreadPool
 from tests.client import SOON
 
 #: No database decides it.

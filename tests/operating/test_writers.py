@@ -15,7 +15,7 @@ import pytest
 from django.db import OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from lexicon.sqlite3.base import DatabaseWrapper, WriterQueue, queue_of
+from core.db.sqlite3.base import DatabaseWrapper, WriterQueue, queue_of
 
 pytestmark = pytest.mark.once
 
@@ -42,7 +42,7 @@ class File:
 
     def connect(self, seconds: float = SOON) -> Any:
         options = {"transaction_mode": "IMMEDIATE", "timeout": seconds}
-        given = {"ENGINE": "lexicon.sqlite3", "NAME": str(self.path), "OPTIONS": options, "TIME_ZONE": None}
+        given = {"ENGINE": "core.db.sqlite3", "NAME": str(self.path), "OPTIONS": options, "TIME_ZONE": None}
         given |= {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": False, "AUTOCOMMIT": True, "ATOMIC_REQUESTS": False}
         made = DatabaseWrapper(given, "writers")
         made.inc_thread_sharing()

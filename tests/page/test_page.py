@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from chats.models import Chat, Message
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tenants.models import Tenant
 from tests.client import script
 from tests.page.conftest import PASSWORD, Visitor

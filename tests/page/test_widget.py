@@ -12,7 +12,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, ConsoleMessage, FrameLocator, Page, expect
 
 from chats.models import Chat
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tenants.models import Tenant
 from tests.actors import Actor
 from tests.page.browsing import PATIENCE_MS

@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from lexicon import database
-from lexicon.thread_pool import ThreadPool
+from core.db import executor
+from core.db.thread_pool import ThreadPool
 from tests.actors import Actor
 from tests.client import SOON
 from tests.rest.body_endpoints import Door, doors_of
@@ -73,7 +73,7 @@ async def inside(acme: Actor, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
 
     # Threads of its own, whose connections end with the test.
     pool = ThreadPool(4, "inside")
-    monkeypatch.setattr(database, "_pool", pool)
+    monkeypatch.setattr(executor, "_pool", pool)
     running = engine.start()
     await running.beats(SOON)
     try:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from chats.models import Chat, Message
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tenants.models import Account
 from tests.actors import Actor
 from tests.client import read_sse

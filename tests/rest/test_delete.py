@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from chats.models import Checkpoint
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tenants.models import Account, CreditEntry
 from tests.actors import Actor
 from tests.client import eventually, script

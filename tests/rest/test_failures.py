@@ -9,7 +9,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.db.backends.utils import CursorWrapper
 
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tenants.models import EndUser
 from tests.actors import Actor
 from tests.rest.wire import Answer, assert_refused, exchange

@@ -14,8 +14,8 @@ import pytest
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from lexicon.database import in_thread
-from lexicon.errors import ApiError
+from core.db.executor import in_thread
+from core.errors import ApiError
 from tenants import keys
 from tenants.authentication import open_key
 from tenants.models import ApiKey

@@ -11,8 +11,8 @@ from asgiref.testing import ApplicationCommunicator
 
 from chats.models import Reply
 from chats.posting import Posted, post_message
+from core.db.executor import in_thread
 from lexicon.asgi import application
-from lexicon.database import in_thread
 from streaming import sse
 from streaming.engine import engine
 from tests.actors import Actor

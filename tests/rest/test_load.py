@@ -12,8 +12,9 @@ import pytest
 from channels.testing import WebsocketCommunicator
 from django.conf import settings
 
-from lexicon import database, logs, metrics
-from lexicon.database import in_thread
+from core.db import executor
+from core.db.executor import in_thread
+from core.observability import logs, metrics
 from tests.actors import Actor
 from tests.client import SOON, eventually
 from tests.servers import Server
@@ -39,10 +40,10 @@ class Crowd:
             logs.begin(tenant_id=tenant_id)
             await in_thread(self._release.wait, SOON)
 
-        self._units = [asyncio.create_task(unit()) for _ in range(database._pool._most + 2)]
+        self._units = [asyncio.create_task(unit()) for _ in range(executor._pool._most + 2)]
 
         async def waits() -> bool:
-            return database._pool.is_full(2, lane=str(tenant_id or ""))
+            return executor._pool.is_full(2, lane=str(tenant_id or ""))
 
         await eventually(waits)
 
@@ -107,7 +108,7 @@ async def test_a_tenant_that_makes_nobody_wait_is_let_through(
 ) -> None:
     await crowd.come("a tenant that asks for much")
     logs.begin(tenant_id=acme.tenant_id)
-    database.check_room()
+    executor.check_room()
 
 
 async def test_without_a_bound(
@@ -115,4 +116,4 @@ async def test_without_a_bound(
 ) -> None:
     monkeypatch.setattr(settings, "DATABASE_QUEUE", 0)
     await crowd.come()
-    database.check_room()
+    executor.check_room()

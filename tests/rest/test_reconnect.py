@@ -19,8 +19,8 @@ from django.db.backends.utils import CursorWrapper
 from chats.models import Connection, Process
 from chats.places import DRAWN
 from chats.tokens import make_token
-from lexicon import logs
-from lexicon.database import in_thread
+from core.db.executor import in_thread
+from core.observability import logs
 from tenants.models import ApiKey, EndUser, Tenant
 from tests.actors import Actor
 from tests.servers import Server

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Callable
 import pytest
 
 from chats.changes import change_chat
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from streaming.sse import _paced
 from tests.actors import Actor
 from tests.client import read_sse, script

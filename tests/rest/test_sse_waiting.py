@@ -13,7 +13,7 @@ from django.conf import settings
 
 from chats.changes import change_chat
 from chats.models import Message
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tests.actors import Actor
 from tests.client import script
 from tests.conftest import database_url

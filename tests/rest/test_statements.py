@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db.backends.utils import CursorWrapper
 
 from chats.models import Chat
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tenants.models import TenantOwned
 from tests.actors import Actor
 from tests.rest.test_queries import ALL_TENANTS, ROOMS, RUN_BY

@@ -9,7 +9,7 @@ import asyncio
 
 import httpx
 
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tests.client import Socket, script
 from tests.resume.test_streams import Customer, Response, text_of
 from tests.websocket.conftest import Model, NewTenant

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tenants.credits import do_grant
 from tenants.models import CreditEntry
 from tests.actors import Actor

@@ -11,7 +11,7 @@ import pytest
 from django.core import signing
 
 from chats.tokens import make_token
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tenants.models import ApiKey, Tenant
 from tenants.provisioning import do_revoke_key
 from tests.actors import Actor

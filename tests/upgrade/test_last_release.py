@@ -19,7 +19,7 @@ from django.test import Client
 
 from agents.models import Article
 from chats.models import Message, Reply
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tests import settings as test_settings
 from tests.actors import Actor, new_actor
 from tests.client import Socket, read_sse, script

@@ -15,7 +15,7 @@ from django.test import Client
 from agents.models import Article
 from chats import tokens
 from chats.models import Chat, Message, Reply
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from streaming.reply_following import _finish
 from tenants.authentication import NoValidKey
 from tenants.models import ApiKey, CreditEntry, Tenant

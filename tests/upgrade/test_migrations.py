@@ -17,7 +17,7 @@ from django.db.migrations.migration import Migration
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
-from lexicon.migration_operations import AddIndexBeside, AddUniqueBeside, AlterFieldsAtOnce
+from core.db.migration_operations import AddIndexBeside, AddUniqueBeside, AlterFieldsAtOnce
 
 OURS = ("tenants", "agents", "chats", "webhooks")
 #: The last migration of 1.0.0 in each app: from there on, the version before reads what the next one migrates.

@@ -19,7 +19,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.db import connection
 
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tenants import keys
 from tests.actors import Actor, new_actor
 from tests.client import Socket, script
@@ -237,7 +237,7 @@ def test_what_is_reported_elsewhere_has_none(story: Story, elsewhere: Elsewhere)
 
 def test_a_failure_that_nobody_foresaw_is_reported_with_what_it_was_about(story: Story, elsewhere: Elsewhere) -> None:
     until(lambda: len(elsewhere.failures()) >= 3)
-    [failure] = [event for event in elsewhere.failures() if event["logger"] == "lexicon.error_responses"][:1]
+    [failure] = [event for event in elsewhere.failures() if event["logger"] == "core.error_responses"][:1]
     assert failure["level"] == "error"
     assert failure["logentry"] == {"message": "unforeseen failure"}
     assert failure["tags"]["tenant_id"] == str(story.acme.tenant_id)

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from lexicon import logs
-from lexicon.database import in_thread
+from core.db.executor import in_thread
+from core.observability import logs
 
 
 def record(message: str, *args: object, exception: BaseException | None = None, **fields: object) -> logging.LogRecord:

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from lexicon import metrics as names
-from lexicon.database import in_thread
+from core.db.executor import in_thread
+from core.observability import metrics as names
 from tenants import keys
 from tests.actors import Actor, new_actor
 from tests.client import SOON, Socket, eventually, script

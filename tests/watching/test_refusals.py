@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lexicon.refusals import Refusals
+from core.refusals import Refusals
 
 
 class Clock:

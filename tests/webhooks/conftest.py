@@ -11,7 +11,7 @@ from django.conf import LazySettings
 
 from chats.chats import do_create_chat
 from chats.models import Chat
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tests.actors import Actor, new_actor
 from tests.client import eventually
 from tests.faults.conftest import new_server, on_own_database  # noqa: F401 (fixtures)

@@ -13,7 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from lexicon.fields import Unreadable
+from core.db.fields import Unreadable
 from tests.actors import Actor
 from tests.admin.conftest import client_of, olga, sam, staff  # noqa: F401 (fixtures)
 from tests.webhooks.conftest import deliveries, new_delivery, new_endpoint

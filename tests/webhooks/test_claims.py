@@ -13,7 +13,7 @@ from django.db import connections
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from lexicon.fields import Unreadable
+from core.db.fields import Unreadable
 from tests.actors import Actor
 from tests.webhooks.conftest import new_delivery, new_endpoint
 from webhooks import claims

@@ -17,9 +17,9 @@ from django.db.models.functions import Now
 from standardwebhooks import Webhook
 
 from chats.changes import change_chat
-from lexicon import outbound
-from lexicon.database import in_thread
-from lexicon.fields import Unreadable
+from core import outbound
+from core.db.executor import in_thread
+from core.db.fields import Unreadable
 from tests.actors import Actor
 from tests.client import SOON, eventually
 from tests.faults.conftest import on_own_database  # noqa: F401

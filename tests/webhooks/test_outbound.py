@@ -11,8 +11,8 @@ import pytest
 from aiohttp.abc import AbstractResolver
 from django.conf import LazySettings
 
-from lexicon import outbound
-from lexicon.outbound import CheckedResolver, Forbidden, check_url
+from core import outbound
+from core.outbound import CheckedResolver, Forbidden, check_url
 from tests.readme.test_environment import check
 from tests.webhooks.receiver import Receiver, Trap
 

@@ -6,7 +6,7 @@ import pytest
 from django.conf import LazySettings
 from django.db import connection
 
-from lexicon.fields import Unreadable
+from core.db.fields import Unreadable
 from tests.actors import Actor
 from tests.webhooks.conftest import new_endpoint
 from webhooks.models import Endpoint

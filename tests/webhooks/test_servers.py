@@ -7,7 +7,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable
 
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tests.actors import Actor
 from tests.servers import Server
 from tests.webhooks.conftest import arrivals, new_delivery, new_endpoint, until

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model
 from django.contrib.sessions.backends.db import SessionStore
 
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tests.actors import Actor
 from tests.client import Socket, eventually, script
 from tests.servers import Server

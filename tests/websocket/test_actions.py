@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tenants.models import CreditEntry
 from tests.actors import Actor
 from tests.client import Socket

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tenants.models import ApiKey, Tenant
 from tenants.provisioning import do_create_key, do_revoke_key
 from tests.actors import Actor

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.db.models import Sum
 
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tenants.models import Account, CreditEntry, Tenant
 from tests.actors import Actor
 from tests.client import Socket

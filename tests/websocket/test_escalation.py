@@ -8,7 +8,7 @@ import pytest
 
 from chats.changes import change_chat
 from chats.statuses import KEPT
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tenants.models import Account
 from tests.actors import Actor
 from tests.client import Socket

@@ -18,7 +18,7 @@ import pytest
 from agents.contract import PACE
 from chats.following import ChatSnapshot, Position
 from chats.models import Message
-from lexicon.errors import CHAT_DELETED, ApiError
+from core.errors import CHAT_DELETED, ApiError
 from streaming.coalescer import Coalescer
 from streaming.feed import ChatFeed
 from streaming.follower import MOST_FRAMES, MOST_WAITING, Follower, Token

@@ -8,7 +8,7 @@ import pytest
 
 from agents.phrases import SAY
 from chats.models import Chat, StaffPresence
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tenants.models import Account
 from tests.client import Socket
 from tests.escalation_causes import CAUSES, Cause

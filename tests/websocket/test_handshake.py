@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 import websockets
 
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tenants.models import ApiKey
 from tenants.provisioning import do_create_key, do_create_tenant
 from tests.actors import Actor

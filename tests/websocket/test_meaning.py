@@ -12,7 +12,7 @@ import pytest
 
 from agents import knowledge
 from agents.models import Article, PassageVector
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tests.client import eventually
 from tests.conftest import served
 from tests.servers import Server

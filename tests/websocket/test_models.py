@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from agents.models import Article
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tenants.models import Account
 from tests.actors import Actor
 from tests.client import SOON, eventually

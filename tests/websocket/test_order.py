@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tests.actors import Actor
 from tests.client import Socket, script
 from tests.websocket.conftest import Model, NewTenant, history

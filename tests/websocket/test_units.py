@@ -16,7 +16,7 @@ from django.conf import settings
 
 from chats.connections import Parameters
 from chats.posting import Draft
-from lexicon.errors import AUTH_ERROR, ApiError
+from core.errors import AUTH_ERROR, ApiError
 from streaming.frames import FrameError, Ping, Stop, find_client_message_id, read_frame
 from streaming.handshake import read_parameters
 from streaming.heartbeat import Lease

@@ -14,7 +14,7 @@ import pytest
 import websockets
 
 from chats.changes import change_chat
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tests.actors import Actor
 from tests.client import Socket
 from tests.servers import Server

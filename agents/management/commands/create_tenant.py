@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from agents.catalog import UnknownModel, check_model
-from lexicon.payload import text_problem, write_json
+from core.payload import text_problem, write_json
 from tenants.models import ApiKey, Tenant
 from tenants.provisioning import do_create_key, do_create_tenant
 

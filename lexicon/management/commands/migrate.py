@@ -82,7 +82,7 @@ def _unhurried(connection: BaseDatabaseWrapper) -> Iterator[None]:
 
 
 def _without_hurry(options: dict[str, Any], timeouts: str) -> dict[str, Any]:
-    # The pool brings the impatient connections of lexicon/postgresql.py.
+    # The pool brings the impatient connections of core/db/postgresql.py.
     return {**{name: value for name, value in options.items() if name != "pool"}, "options": timeouts}
 
 

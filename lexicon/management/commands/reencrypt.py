@@ -9,7 +9,7 @@ from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError
 from django.db import models, transaction
 
-from lexicon.fields import EncryptedText, Unreadable
+from core.db.fields import EncryptedText, Unreadable
 
 
 class Command(BaseCommand):

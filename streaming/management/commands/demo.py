@@ -19,7 +19,7 @@ from django.db import OperationalError, connections, transaction
 
 from agents.catalog import UnknownModel, check_model
 from agents.demo import save_demo_articles
-from lexicon import dev_secrets
+from core import dev_secrets
 from tenants import keys
 from tenants.models import ApiKey, Tenant
 from tenants.provisioning import do_create_key, do_create_tenant

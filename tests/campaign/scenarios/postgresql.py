@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import psycopg
 
-from lexicon.database import THREADS
+from core.db.executor import THREADS
 from tests.campaign.callers import HTTP, Caller, Pulse
 from tests.campaign.cluster import Cluster, Replica
 from tests.campaign.database import Database

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from lexicon_client import AsyncClient, AsyncCustomerClient, Client, CustomerClient
 from lexicon_client.text import Token
 from tests.actors import Actor

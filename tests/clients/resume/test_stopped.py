@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from lexicon_client import AsyncClient, Client
 from tests.actors import Actor
 from tests.client import Socket

@@ -12,7 +12,7 @@ from django.db import connections, transaction
 from chats.chats import do_create_chat
 from chats.connections import Parameters, open_connection
 from chats.models import Chat, Connection, Process
-from lexicon.errors import CONNECTION_LIMIT_EXCEEDED, ApiError
+from core.errors import CONNECTION_LIMIT_EXCEEDED, ApiError
 from tenants.models import Account, Tenant
 from tests.actors import Actor
 

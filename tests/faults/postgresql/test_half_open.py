@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from chats.models import Message
-from lexicon.database import THREADS, in_thread
+from core.db.executor import THREADS, in_thread
 from tests.actors import Actor
 from tests.client import script
 from tests.faults.postgresql.cluster import Cluster

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from chats.models import Process, Reply
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tests.actors import Actor
 from tests.client import Socket, eventually, read_sse, script
 from tests.faults.conftest import LEASE

@@ -10,7 +10,7 @@ import pytest
 import websockets
 
 from chats.models import Chat, Message, Reply
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tenants.models import EndUser
 from tests.actors import Actor
 from tests.client import Socket, script

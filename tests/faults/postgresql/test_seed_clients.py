@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import websockets
 
-from lexicon.database import in_thread
+from core.db.executor import in_thread
 from tests.actors import Actor
 from tests.client import Socket, script
 from tests.servers import Server

@@ -91,7 +91,8 @@ async def bodies_without_an_end(strike: Strike) -> None:
             await connection.send(request("POST", path, headers))
             chunk = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
             sent = await pour(strike, connection, chunk, total // len(BODIES))
-            # The server reads the bound and MOST_AFTER_CLOSE (lexicon/slow_clients.py); the kernel's buffers the rest.
+            # The server reads the bound and MOST_AFTER_CLOSE (lexicon/server/slow_clients.py), the kernel buffers the
+            # rest.
             strike.require(sent < 16 * MIB, f"{path}: {sent / MIB:.0f} MiB of a body were taken")
 
     await asyncio.gather(*(one(path) for path in BODIES))

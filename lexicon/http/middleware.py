@@ -26,9 +26,9 @@ from django.middleware.security import SecurityMiddleware
 from django.utils.deprecation import MiddlewareMixin
 
 from chats.staff_presence import note_presence
-from lexicon import logs
-from lexicon.error_responses import error_of, error_response, malformed, method_not_allowed
-from lexicon.errors import PAYLOAD_TOO_LARGE, ApiError
+from core.error_responses import error_of, error_response, malformed, method_not_allowed
+from core.errors import PAYLOAD_TOO_LARGE, ApiError
+from core.observability import logs
 
 logger = logging.getLogger(__name__)
 

@@ -143,7 +143,7 @@ def own_lines_only(record: logging.LogRecord) -> bool:
 def unforeseen_only(record: logging.LogRecord) -> bool:
     """A filter: of Django's lines on failed requests those with a trace, without the path, which may name people.
 
-    The others tell what lexicon/access_log.py tells, too.
+    The others tell what lexicon/http/access_log.py tells, too.
     """
     record.msg, record.args = "unforeseen failure", ()
     return bool(record.exc_info)

@@ -20,7 +20,7 @@ from django.contrib.auth.signals import user_logged_in, user_logged_out, user_lo
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponseBase
 
-from lexicon import logs, metrics, tracing
+from core.observability import logs, metrics, tracing
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class AccessMiddleware:
         face = _face(request.path_info)
         metrics.REQUESTS.labels(face, str(status)).inc()
         metrics.REQUEST_SECONDS.labels(face).observe(seconds)
-        # What is refused without end has lines of its own (lexicon/refusals.py).
+        # What is refused without end has lines of its own (core/refusals.py).
         is_quiet = getattr(response, "is_counted", False) or (
             request.path_info.startswith(_OF_MACHINES) and status < 400
         )

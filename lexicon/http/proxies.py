@@ -2,7 +2,7 @@
 
 One of TRUSTED_PROXIES: then the scope's `client` is the address in X-Forwarded-For, and its scheme that of
 X-Forwarded-Proto. This stands here, not among uvicorn's options, because bounds must know whether a proxy was believed
-(lexicon/addresses.py), and so that it holds under every ASGI server.
+(core/addresses.py), and so that it holds under every ASGI server.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from lexicon.addresses import PEER
+from core.addresses import PEER
 
 
 class TrustedProxies:

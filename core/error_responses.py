@@ -1,6 +1,6 @@
 """How is a failure answered over HTTP?
 
-Two faces, two shapes, one table (lexicon/errors.py). The path tells the face.
+Two faces, two shapes, one table (core/errors.py). The path tells the face.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from django.template.loader import render_to_string
 
-from lexicon import errors
-from lexicon.errors import ApiError
-from lexicon.payload import write_json
+from core import errors
+from core.errors import ApiError
+from core.payload import write_json
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def error_response(request: HttpRequest, error: ApiError, *, status: int | None 
         response = json_response(error.lexicon_body(), status or error.kind.http or 500)
     for name, value in error.headers.items():
         response[name] = value
-    response.error_code = error.kind.code  # type: ignore[attr-defined]  # for lexicon/access_log.py
+    response.error_code = error.kind.code  # type: ignore[attr-defined]  # for lexicon/http/access_log.py
     return response
 
 

@@ -13,10 +13,10 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.views import set_rollback
 
-from lexicon import errors
-from lexicon.error_responses import error_of, error_response, method_not_allowed
-from lexicon.errors import ApiError
-from lexicon.payload import MAX_BYTES, read_object, write_json
+from core import errors
+from core.error_responses import error_of, error_response, method_not_allowed
+from core.errors import ApiError
+from core.payload import MAX_BYTES, read_object, write_json
 
 
 class JSONRenderer(BaseRenderer):

@@ -16,7 +16,7 @@ from time import monotonic
 
 from django.conf import settings
 
-from lexicon.refusals import refused
+from core.refusals import refused
 
 #: Closing drops what waits in the kernel, too (SO_LINGER with no seconds to linger).
 _DROP = struct.pack("ii", 1, 0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from lexicon import logs
+from core.observability import logs
 
 
 def start(dsn: str) -> None:

@@ -19,10 +19,10 @@ from websockets.http11 import Request, Response
 from websockets.protocol import OPEN, Protocol
 from websockets.server import ServerProtocol
 
-from lexicon.errors import INVALID_REQUEST, METHOD_NOT_ALLOWED, ApiError
-from lexicon.payload import write_json
-from lexicon.refusals import refused
-from lexicon.slow_clients import CLOSING_SECONDS, Connection
+from core.errors import INVALID_REQUEST, METHOD_NOT_ALLOWED, ApiError
+from core.payload import write_json
+from core.refusals import refused
+from lexicon.server.slow_clients import CLOSING_SECONDS, Connection
 
 logger = logging.getLogger(__name__)
 

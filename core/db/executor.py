@@ -19,10 +19,10 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connections
 from django.db.migrations.executor import MigrationExecutor
 
-from lexicon import logs
-from lexicon.errors import SERVICE_UNAVAILABLE, ApiError, unavailable
-from lexicon.refusals import refused
-from lexicon.thread_pool import ThreadPool
+from core.db.thread_pool import ThreadPool
+from core.errors import SERVICE_UNAVAILABLE, ApiError, unavailable
+from core.observability import logs
+from core.refusals import refused
 
 P = ParamSpec("P")
 T = TypeVar("T")

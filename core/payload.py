@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from lexicon.errors import INVALID_REQUEST, PAYLOAD_TOO_LARGE, ApiError
+from core.errors import INVALID_REQUEST, PAYLOAD_TOO_LARGE, ApiError
 
 #: Largest body or frame, in bytes (CONTRACT: 1 MiB).
 MAX_BYTES = 1024 * 1024

@@ -89,7 +89,7 @@ REDIS_UP = Gauge(
 )
 
 LIMITS = ("requests", "connections", "frames", "queue", "user_messages", "conversation", "credits")
-#: Why somebody is refused (lexicon/refusals.py): by the wire, by the bounds of an address, by load, staff's.
+#: Why somebody is refused (core/refusals.py): by the wire, by the bounds of an address, by load, staff's.
 REFUSAL_REASONS = (
     "head",  # a request's head, or a handshake's line, that is too long
     "head_time",  # a head that did not come in time

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from lexicon import logs, metrics
+from core.observability import logs, metrics
 
 logger = logging.getLogger(__name__)
 

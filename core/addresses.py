@@ -12,11 +12,11 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils.crypto import salted_hmac
 
-from lexicon import logs
+from core.observability import logs
 
 logger = logging.getLogger(__name__)
 
-#: Where lexicon/proxies.py leaves the address of the connection's other end, whatever a proxy said of it.
+#: Where lexicon/http/proxies.py leaves the address of the connection's other end, whatever a proxy said of it.
 PEER = "lexicon.peer"
 #: What a proxy adds to a request. X-Forwarded-For alone is believed, and that of TRUSTED_PROXIES only.
 PROXY_HEADERS = ("X-Forwarded-For", "X-Real-IP", "Forwarded", "Via")

@@ -15,8 +15,9 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.middleware.security import SecurityMiddleware
 
-from lexicon import VERSION, logs, metrics
-from lexicon.error_responses import json_response
+from core.error_responses import json_response
+from core.observability import logs, metrics
+from lexicon import VERSION
 from streaming.engine import engine
 from streaming.supervision import restarts
 

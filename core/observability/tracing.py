@@ -11,7 +11,7 @@ from functools import wraps
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
-from lexicon import logs
+from core.observability import logs
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -11,11 +11,11 @@ from django.http import Http404, HttpRequest, HttpResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from chats.queue_stats import read_backlog
-from lexicon import metrics
-from lexicon.addresses import PROXY_HEADERS
-from lexicon.database import in_thread
-from lexicon.error_responses import method_not_allowed, not_found
-from lexicon.errors import ApiError
+from core.addresses import PROXY_HEADERS
+from core.db.executor import in_thread
+from core.error_responses import method_not_allowed, not_found
+from core.errors import ApiError
+from core.observability import metrics
 
 #: How old the figures may be that a question to the database or to Redis gives, in seconds.
 _FRESH_SECONDS = 5.0

@@ -18,13 +18,13 @@ from django.conf import settings
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from lexicon.error_responses import CUSTOMER_FACE, malformed
-from lexicon.errors import INVALID_REQUEST, METHOD_NOT_ALLOWED, ApiError, unavailable
-from lexicon.open_files import most_connections, most_websockets
-from lexicon.payload import write_json
-from lexicon.refusals import refused
-from lexicon.slow_clients import PIECE, Connection
-from lexicon.websocket_protocol import WebSocketProtocol
+from core.error_responses import CUSTOMER_FACE, malformed
+from core.errors import INVALID_REQUEST, METHOD_NOT_ALLOWED, ApiError, unavailable
+from core.payload import write_json
+from core.refusals import refused
+from lexicon.server.open_files import most_connections, most_websockets
+from lexicon.server.slow_clients import PIECE, Connection
+from lexicon.server.websocket_protocol import WebSocketProtocol
 
 #: Bytes of a request line with all headers, or of a body's trailers.
 MAX_HEAD = 64 * 1024

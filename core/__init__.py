@@ -1,0 +1,1 @@
+"""What does everybody stand on? Knows no other room."""

@@ -1,0 +1,1 @@
+"""How is the database reached, on PostgreSQL and on SQLite?"""
