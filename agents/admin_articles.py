@@ -18,7 +18,7 @@ from django.urls import path, reverse
 from django.utils.html import format_html_join
 from django.utils.safestring import mark_safe
 
-from agents import knowledge
+from agents import article_store
 from agents.admin_import import SHOWN_PROBLEMS, ExportForm, ImportForm
 from agents.article_files import write_csv
 from agents.models import Article
@@ -71,14 +71,14 @@ class ArticleAdmin(PagedAdmin):
     def save_model(self, request: HttpRequest, obj: Article, form: Any, change: bool) -> None:
         if not change:
             obj.tenant = form.cleaned_data["tenant"]
-        knowledge.save_article(obj, by=cast(User, request.user))
+        article_store.save_article(obj, by=cast(User, request.user))
 
     def delete_model(self, request: HttpRequest, obj: Article) -> None:
-        knowledge.do_delete_article(obj)
+        article_store.do_delete_article(obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Article]) -> None:
         for article in queryset:
-            knowledge.do_delete_article(article)
+            article_store.do_delete_article(article)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         # Django would list every version.
@@ -118,7 +118,7 @@ class ArticleAdmin(PagedAdmin):
         if request.method == "POST":
             if not may_restore:
                 raise PermissionDenied
-            knowledge.restore_version(version, by=cast(User, request.user))
+            article_store.restore_version(version, by=cast(User, request.user))
             self.log_change(request, article, f"Restored version {number}.")
             messages.success(request, f"“{version.title}” says again what it said in version {number}.")
             return redirect("admin:agents_article_change", article.id)

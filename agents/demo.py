@@ -7,7 +7,7 @@ from pathlib import Path
 from django.db import transaction
 
 from agents.article_files import find_markdown, read_file
-from agents.knowledge import save_article
+from agents.article_store import save_article
 from agents.models import Article
 from tenants.models import Tenant
 

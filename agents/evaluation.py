@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents import knowledge
+from agents import retrieval
 from agents.builtin import BuiltinAgent
 from agents.contract import Policy, Request, Source
 from tenants.models import Tenant
@@ -89,7 +89,7 @@ def evaluate(tenant: Tenant, questions: Iterable[Question]) -> list[Outcome]:
 
 def _outcome(tenant: Tenant, question: Question, agent: BuiltinAgent, policy: Policy) -> Outcome:
     began = time.perf_counter()
-    passages = knowledge.search(tenant_id=tenant.id, question=question.text)
+    passages = retrieval.search(tenant_id=tenant.id, question=question.text)
     seconds = time.perf_counter() - began
     places = (place for place, passage in enumerate(passages, start=1) if passage.title in question.titles)
     request = Request(question.text, passages=tuple(passages), policy=policy)

@@ -20,8 +20,8 @@ from django.core.exceptions import ValidationError
 from django.db import InterfaceError, OperationalError, transaction
 
 from agents.article_files import Draft
+from agents.article_store import change_article, create_articles, text_of
 from agents.import_leases import Busy, Lease, LeaseLost, lease
-from agents.knowledge import change_article, create_articles, text_of
 from agents.models import TEXT_FIELDS, Article
 from core.payload import text_problem
 from tenants.models import Tenant

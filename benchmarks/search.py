@@ -36,7 +36,7 @@ def main(sizes: list[int]) -> None:
 
 def measure(size: int) -> str:
     """The line for a tenant with so many articles."""
-    from agents import knowledge
+    from agents import retrieval
     from agents.models import Article, new_stamp
     from tenants.models import Tenant
 
@@ -64,7 +64,7 @@ def measure(size: int) -> str:
 
     def search(question: str) -> float:
         began = time.perf_counter()
-        knowledge.search(tenant_id=tenant.id, question=question)
+        retrieval.search(tenant_id=tenant.id, question=question)
         return (time.perf_counter() - began) * 1000
 
     first = search(questions[0])

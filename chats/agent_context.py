@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 
-from agents import budget, embeddings, knowledge
+from agents import budget, embeddings, retrieval
 from agents.catalog import ModelCredentials
 from agents.contract import Limits, Policy, Request, Turn
 from agents.dialogue_state import search_question
@@ -87,7 +87,7 @@ def _context_of(reply: Reply) -> AgentContext:
             question=question,
             instructions=tenant.instructions,
             history=budget.newest(history, tenant.history_max_tokens),
-            passages=() if embeddings.is_on() else tuple(knowledge.search(tenant_id=tenant_id, question=search)),
+            passages=() if embeddings.is_on() else tuple(retrieval.search(tenant_id=tenant_id, question=search)),
             limits=Limits(history_tokens=tenant.history_max_tokens, output_tokens=tenant.reply_max_tokens),
             policy=Policy(
                 answer_threshold=tenant.answer_threshold,

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.conf import settings
 
-from agents import knowledge
+from agents import retrieval
 from agents.catalog import rounds_for
 from agents.contract import End, Escalate, NoAnswer, Passage, Request, Source, Text, Usage
 from agents.phrases import SAY
@@ -52,7 +52,7 @@ class ReplyCollector:
 
         async def search(query: str) -> list[Passage]:
             # Whose knowledge that is says the server, never the model.
-            return await knowledge.find(tenant_id=context.tenant_id, question=query)
+            return await retrieval.find(tenant_id=context.tenant_id, question=query)
 
         self._model, self._request = context.model, context.request
         self._asked = time.monotonic()

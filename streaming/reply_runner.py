@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import replace
 
-from agents import knowledge
+from agents import retrieval
 from agents.contract import AgentFailure
 from chats.agent_context import build_context_of
 from chats.models import Reply
@@ -126,7 +126,7 @@ class ReplyRunner:
         if context is None:
             raise Fenced
         if context.search:
-            found = await knowledge.find(tenant_id=tenant_id, question=context.search)
+            found = await retrieval.find(tenant_id=tenant_id, question=context.search)
             context = replace(context, request=replace(context.request, passages=tuple(found)))
         coalescer = Coalescer(self._push, may_push=self._may_push, regain=self._reclaim)
         coalescing = asyncio.create_task(coalescer.run(), name=f"pieces of reply {self.reply.id}")

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.test import Client
 
-from agents import knowledge
+from agents import article_store, retrieval
 from agents.models import Article
 from tests.actors import Actor
 from tests.admin.conftest import client_of, staff
@@ -20,12 +20,12 @@ def form(**fields: Any) -> dict[str, Any]:
 
 def new_article(actor: Actor, title: str, **fields: Any) -> Article:
     article = Article(tenant=actor.tenant, title=title, body="Something else.", **fields)
-    knowledge.save_article(article)
+    article_store.save_article(article)
     return article
 
 
 def found(actor: Actor, question: str) -> list[str]:
-    return [passage.title for passage in knowledge.search(tenant_id=actor.tenant_id, question=question)]
+    return [passage.title for passage in retrieval.search(tenant_id=actor.tenant_id, question=question)]
 
 
 def test_a_new_article_is_found_by_its_tenants_agent_only(olga: Client, acme: Actor, globex: Actor) -> None:

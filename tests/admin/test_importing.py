@@ -9,7 +9,7 @@ from typing import Any
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from agents import knowledge
+from agents import article_store
 from agents.models import Article, ArticleVersion
 from tests.actors import Actor
 from tests.admin.conftest import client_of, staff
@@ -24,7 +24,7 @@ def send(client: Client, actor: Actor, name: str = "in.csv", content: str = "", 
 
 def new_article(actor: Actor, title: str, body: str = "Something.") -> Article:
     article = Article(tenant=actor.tenant, title=title, body=body)
-    knowledge.save_article(article)
+    article_store.save_article(article)
     return article
 
 
@@ -100,7 +100,7 @@ def test_an_earlier_version_is_read_and_restored(olga: Client, acme: Actor) -> N
 def test_who_may_only_look_restores_nothing(acme: Actor) -> None:
     article = new_article(acme, "Returns", "Thirty days.")
     article.body = "Ten days."
-    knowledge.save_article(article)
+    article_store.save_article(article)
     viewer = client_of(staff("vic", "view_article"))
     page = viewer.get(f"{LIST}{article.id}/versions/1/").content.decode()
     assert "Thirty days." in page

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agents import connections, knowledge
+from agents import article_store, connections
 from agents.models import Article
 from tenants.models import Tenant
 from tests.actors import new_actor
@@ -34,7 +34,7 @@ def write(acme: Tenant) -> Write:
 
     def save(title: str, body: str, *, tenant: Tenant = acme, **fields: Any) -> Article:
         article = Article(tenant=tenant, title=title, body=body, **fields)
-        knowledge.save_article(article)
+        article_store.save_article(article)
         return article
 
     return save

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from agents import knowledge
+from agents import article_store, retrieval
 from agents.builtin import BuiltinAgent
 from agents.contract import Policy, Request, Source, Text, Turn
 from agents.demo import demo_articles, save_demo_articles
@@ -135,7 +135,7 @@ def test_the_older_questions_are_answered_so_well(shop: Tenant) -> None:
 
 def events(tenant: Tenant, question: str, history: tuple[Turn, ...] = ()) -> list[object]:
     """What the built-in agent replies, asked as the service asks it."""
-    passages = knowledge.search(tenant_id=tenant.id, question=search_question(question, history))
+    passages = retrieval.search(tenant_id=tenant.id, question=search_question(question, history))
     policy = Policy(answer_threshold=tenant.answer_threshold)
     request = Request(question, history=history, passages=tuple(passages), policy=policy)
 
@@ -189,7 +189,7 @@ def test_the_demo_articles_are_saved_once(acme: Tenant, globex: Tenant) -> None:
 def test_what_was_changed_in_a_demo_article_stays(shop: Tenant) -> None:
     article = Article.objects.for_tenant(shop.id).get(title="Business hours")
     article.body = "We never sleep."
-    knowledge.save_article(article)
+    article_store.save_article(article)
     save_demo_articles(shop)
     article.refresh_from_db()
     assert article.body == "We never sleep."

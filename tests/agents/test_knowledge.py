@@ -8,7 +8,7 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from agents import inverted_index, knowledge
+from agents import article_store, inverted_index, retrieval
 from agents.demo import save_demo_articles
 from agents.models import Article, ArticleVersion
 from tenants.models import Tenant
@@ -21,7 +21,7 @@ def forget() -> None:
 
 
 def found(tenant: Tenant, question: str, limit: int = 3) -> list[str]:
-    return [passage.title for passage in knowledge.search(tenant_id=tenant.id, question=question, limit=limit)]
+    return [passage.title for passage in retrieval.search(tenant_id=tenant.id, question=question, limit=limit)]
 
 
 def test_the_articles_that_fit_best_come_first(acme: Tenant, write: Write) -> None:
@@ -55,7 +55,7 @@ def test_equal_articles_come_in_the_order_of_their_ids(acme: Tenant, write: Writ
     ids = sorted(uuid.uuid4() for _ in range(8))
     for article_id in reversed(ids):
         write("Lamps", "A lamp needs a bulb.", id=article_id)
-    passages = knowledge.search(tenant_id=acme.id, question="lamp bulb", limit=8)
+    passages = retrieval.search(tenant_id=acme.id, question="lamp bulb", limit=8)
     assert [passage.article_id for passage in passages] == [str(article_id) for article_id in ids]
     assert len({passage.score for passage in passages}) == 1
 
@@ -65,10 +65,10 @@ def test_equal_articles_come_in_the_order_of_their_ids(acme: Tenant, write: Writ
 )
 def test_scores_are_the_same_whatever_the_process_remembers(acme: Tenant, question: str) -> None:
     save_demo_articles(acme)
-    remembered = knowledge.search(tenant_id=acme.id, question=question, limit=20)
+    remembered = retrieval.search(tenant_id=acme.id, question=question, limit=20)
     forget()
     assert len(remembered) > 1
-    assert knowledge.search(tenant_id=acme.id, question=question, limit=20) == remembered
+    assert retrieval.search(tenant_id=acme.id, question=question, limit=20) == remembered
 
 
 def test_the_ranking_of_the_demo_articles_is_this_on_every_database(acme: Tenant) -> None:
@@ -81,8 +81,8 @@ def test_the_ranking_of_the_demo_articles_is_this_on_every_database(acme: Tenant
 def test_a_score_is_a_share_of_the_question(acme: Tenant, write: Write) -> None:
     write("Lamps", "A lamp needs a bulb.")
     write("Rivers", "A river.")
-    [whole] = knowledge.search(tenant_id=acme.id, question="lamp bulb")
-    [half] = knowledge.search(tenant_id=acme.id, question="lamp zebra")
+    [whole] = retrieval.search(tenant_id=acme.id, question="lamp bulb")
+    [half] = retrieval.search(tenant_id=acme.id, question="lamp zebra")
     assert 0 < half.score < whole.score < 1
 
 
@@ -95,17 +95,17 @@ def test_another_tenants_articles_are_not_found(acme: Tenant, globex: Tenant, wr
 def test_another_tenants_articles_do_not_change_a_score(acme: Tenant, globex: Tenant, write: Write) -> None:
     write("Lamps", "A lamp needs a bulb.")
     write("Tables", "A table.")
-    before = knowledge.search(tenant_id=acme.id, question="lamp")
+    before = retrieval.search(tenant_id=acme.id, question="lamp")
     for number in range(5):
         write(f"Lamp {number}", "Lamp after lamp. " * 20, tenant=globex)
     assert before
-    assert knowledge.search(tenant_id=acme.id, question="lamp") == before
+    assert retrieval.search(tenant_id=acme.id, question="lamp") == before
 
 
 def test_a_deleted_article_is_gone_at_once(acme: Tenant, write: Write) -> None:
     article = write("Lamps", "A lamp needs a bulb.")
     assert found(acme, "lamp") == ["Lamps"]
-    knowledge.do_delete_article(article)
+    article_store.do_delete_article(article)
     assert found(acme, "lamp") == []
 
 
@@ -113,16 +113,16 @@ def test_a_draft_is_not_found_until_it_is_published(acme: Tenant, write: Write) 
     article = write("Lamps", "A lamp needs a bulb.", state=Article.State.DRAFT)
     assert found(acme, "lamp") == []
     article.state = Article.State.PUBLISHED
-    knowledge.save_article(article)
+    article_store.save_article(article)
     assert found(acme, "lamp") == ["Lamps"]
 
 
 def test_a_draft_does_not_change_a_score(acme: Tenant, write: Write) -> None:
     write("Lamps", "A lamp needs a bulb.")
-    before = knowledge.search(tenant_id=acme.id, question="lamp")
+    before = retrieval.search(tenant_id=acme.id, question="lamp")
     write("Drafts", "Lamp after lamp. " * 20, state=Article.State.DRAFT)
     assert before
-    assert knowledge.search(tenant_id=acme.id, question="lamp") == before
+    assert retrieval.search(tenant_id=acme.id, question="lamp") == before
 
 
 def test_an_article_that_is_hidden_behind_our_back_is_not_found(acme: Tenant, write: Write) -> None:
@@ -134,9 +134,9 @@ def test_an_article_that_is_hidden_behind_our_back_is_not_found(acme: Tenant, wr
 def test_a_changed_article_is_found_by_what_it_says_now(acme: Tenant, write: Write) -> None:
     article = write("Lamps", "A lamp needs a bulb.")
     article.title, article.body = "Trains", "A train has rails."
-    knowledge.save_article(article)
+    article_store.save_article(article)
     assert found(acme, "lamp bulb") == []
-    [passage] = knowledge.search(tenant_id=acme.id, question="train rails")
+    [passage] = retrieval.search(tenant_id=acme.id, question="train rails")
     assert (passage.title, passage.text) == ("Trains", "A train has rails.")
 
 
@@ -146,7 +146,7 @@ def test_an_article_that_was_not_saved_is_not_indexed(acme: Tenant, write: Write
     def save_and_fail() -> None:
         with transaction.atomic():
             article.body = "A train has rails."
-            knowledge.save_article(article)
+            article_store.save_article(article)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -164,22 +164,22 @@ def test_at_most_so_many_passages_as_asked_for(acme: Tenant, write: Write) -> No
 
 def test_a_passage_is_the_best_part_and_not_the_whole(acme: Tenant, write: Write) -> None:
     write("Lamps", "A lamp is a nice thing.\n\nTo change the bulb, unscrew the shade.\n\nLamps are made of oak.")
-    [passage] = knowledge.search(tenant_id=acme.id, question="How do I change the bulb?")
+    [passage] = retrieval.search(tenant_id=acme.id, question="How do I change the bulb?")
     assert passage.text == "To change the bulb, unscrew the shade."
 
 
 def test_words_of_the_title_are_no_reason_for_a_later_part(acme: Tenant, write: Write) -> None:
     write("Business hours", "We are open from nine to five.\n\nAt Christmas our hours are shorter.")
-    [passage] = knowledge.search(tenant_id=acme.id, question="What are your business hours?")
+    [passage] = retrieval.search(tenant_id=acme.id, question="What are your business hours?")
     assert passage.text == "We are open from nine to five."
-    [passage] = knowledge.search(tenant_id=acme.id, question="What are your business hours at Christmas?")
+    [passage] = retrieval.search(tenant_id=acme.id, question="What are your business hours at Christmas?")
     assert passage.text == "At Christmas our hours are shorter."
 
 
 def test_a_passage_is_never_longer_than_its_bound(acme: Tenant, write: Write) -> None:
     write("Lamps", "A lamp without an end, " * 1000)
-    [passage] = knowledge.search(tenant_id=acme.id, question="lamp")
-    assert 0 < len(passage.text) <= knowledge.PASSAGE_CHARACTERS
+    [passage] = retrieval.search(tenant_id=acme.id, question="lamp")
+    assert 0 < len(passage.text) <= retrieval.PASSAGE_CHARACTERS
 
 
 @pytest.mark.parametrize("question", ["", "?", "and the", "👍", "zebra"])
@@ -232,7 +232,7 @@ def test_a_text_that_another_process_changed_is_found_by_its_new_words(acme: Ten
     found(acme, "lamp")
     elsewhere = Article.objects.for_tenant(acme.id).get(id=article.id)
     elsewhere.title, elsewhere.body = "Trains", "A train needs rails."
-    knowledge.save_article(elsewhere)
+    article_store.save_article(elsewhere)
     assert found(acme, "lamp bulb") == []
     assert found(acme, "train") == ["Trains"]
 
@@ -345,9 +345,9 @@ def test_what_is_related_is_found_where_nothing_is_meant(acme: Tenant, write: Wr
 def test_what_an_article_said_before_is_kept(acme: Tenant, write: Write) -> None:
     article = write("Lamps", "A lamp.", category="Light")
     article.title, article.state = "Lights", Article.State.DRAFT
-    knowledge.save_article(article)
+    article_store.save_article(article)
     article.body = "Many lamps."
-    knowledge.save_article(article)
+    article_store.save_article(article)
     versions = list(ArticleVersion.objects.for_tenant(acme.id).order_by("number"))
     assert [(v.number, v.title, v.body, v.state) for v in versions] == [
         (1, "Lamps", "A lamp.", "published"),
@@ -357,15 +357,15 @@ def test_what_an_article_said_before_is_kept(acme: Tenant, write: Write) -> None
 
 def test_a_saving_that_changes_nothing_is_no_version(acme: Tenant, write: Write) -> None:
     article = write("Lamps", "A lamp.")
-    assert knowledge.save_article(article) is False
+    assert article_store.save_article(article) is False
     assert not ArticleVersion.objects.for_tenant(acme.id).exists()
 
 
 def test_a_version_is_restored_and_what_stood_instead_is_one_too(acme: Tenant, write: Write) -> None:
     article = write("Lamps", "A lamp needs a bulb.")
     article.body = "A lamp needs oil."
-    knowledge.save_article(article)
-    knowledge.restore_version(ArticleVersion.objects.for_tenant(acme.id).get())
+    article_store.save_article(article)
+    article_store.restore_version(ArticleVersion.objects.for_tenant(acme.id).get())
     assert found(acme, "bulb") == ["Lamps"]
     assert ArticleVersion.objects.for_tenant(acme.id).get(number=2).body == "A lamp needs oil."
 
@@ -373,6 +373,6 @@ def test_a_version_is_restored_and_what_stood_instead_is_one_too(acme: Tenant, w
 def test_versions_go_with_their_article(acme: Tenant, write: Write) -> None:
     article = write("Lamps", "A lamp.")
     article.body = "Two lamps."
-    knowledge.save_article(article)
-    knowledge.do_delete_article(article)
+    article_store.save_article(article)
+    article_store.do_delete_article(article)
     assert not ArticleVersion.objects.for_tenant(acme.id).exists()

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from agents import connections, embedding_worker, embeddings, knowledge, pgvector, ranking, vectors
+from agents import article_store, connections, embedding_worker, embeddings, pgvector, ranking, retrieval, vectors
 from agents.contract import Passage
 from agents.models import Article, PassageVector
 from core.db.executor import in_thread
@@ -34,7 +34,7 @@ async def model(settings: Any) -> AsyncIterator[ModelServer]:
 
 
 async def found(tenant: Tenant, question: str) -> list[Passage]:
-    return await knowledge.find(tenant_id=tenant.id, question=question)
+    return await retrieval.find(tenant_id=tenant.id, question=question)
 
 
 async def save(write: Write, *arguments: Any, **fields: Any) -> Article:
@@ -53,7 +53,7 @@ async def test_an_article_is_found_by_what_it_means(acme: Tenant, write: Write) 
     await save(write, "Lamps", "A lamp needs a bulb.")
     assert await embed_all() == 2
     assert [passage.title for passage in await found(acme, "automobile")][:1] == ["Parking"]
-    assert await in_thread(knowledge.search, tenant_id=acme.id, question="automobile") == []
+    assert await in_thread(retrieval.search, tenant_id=acme.id, question="automobile") == []
 
 
 async def test_another_tenants_vectors_are_not_compared(acme: Tenant, globex: Tenant, write: Write) -> None:
@@ -67,7 +67,7 @@ async def test_old_vectors_of_a_changed_article_are_not_used(acme: Tenant, write
     await embed_all()
     assert await found(acme, "vehicle")
     article.title, article.body = "Doctor", "A doctor is in the house."
-    await in_thread(knowledge.save_article, article)
+    await in_thread(article_store.save_article, article)
     assert await found(acme, "vehicle") == []
     await embed_all()
     assert [passage.title for passage in await found(acme, "physician")] == ["Doctor"]
@@ -78,7 +78,7 @@ async def test_an_article_that_changed_while_it_was_embedded_is_embedded_again(a
     article = await save(write, "Parking", "Leave your car behind the house.")
     [claimed] = await in_thread(vectors.claim_due)
     article.body = "No parking."
-    await in_thread(knowledge.save_article, article)
+    await in_thread(article_store.save_article, article)
     await in_thread(vectors.save_vectors, claimed, await embeddings.embed(vectors.parts(claimed)))
     assert not await in_thread(PassageVector.objects.for_tenant(acme.id).exists)
     assert await embed_all() == 1
@@ -99,7 +99,7 @@ async def test_a_deleted_article_is_not_found_by_what_it_meant(acme: Tenant, wri
     article = await save(write, "Parking", "Leave your car behind the house.")
     await embed_all()
     assert await found(acme, "automobile")
-    await in_thread(knowledge.do_delete_article, article)
+    await in_thread(article_store.do_delete_article, article)
     assert await found(acme, "automobile") == []
 
 
@@ -160,9 +160,9 @@ async def test_without_a_vector_a_search_costs_nothing_more(acme: Tenant, write:
     await save(write, "Parking", "Leave your car behind the house.")
 
     def count() -> int:
-        knowledge.search(tenant_id=acme.id, question="car")
+        retrieval.search(tenant_id=acme.id, question="car")
         with CaptureQueriesContext(connection) as statements:
-            knowledge.search(tenant_id=acme.id, question="car")
+            retrieval.search(tenant_id=acme.id, question="car")
         return len(statements)
 
     assert await in_thread(count) == 2

@@ -9,8 +9,8 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
+from agents.article_store import save_article
 from agents.demo import save_demo_articles
-from agents.knowledge import save_article
 from agents.models import Article
 from chats.models import Chat, Message
 from tenants.models import ApiKey, EndUser

@@ -30,11 +30,11 @@ from agents import (
     excerpts,
     folding,
     intents,
-    knowledge,
     prompt_leaks,
     prompts,
     query,
     ranking,
+    retrieval,
     retry_policy,
     rules,
     spelling,
@@ -154,7 +154,7 @@ def _ask_builtin_after(text: str) -> None:
 
 
 def _search(text: str) -> None:
-    meant = knowledge._meant(query.concepts(text, "en", SYNONYMS), INDEX)
+    meant = retrieval._meant(query.concepts(text, "en", SYNONYMS), INDEX)
     ranking.rank(meant, INDEX)
 
 
@@ -324,7 +324,7 @@ READERS = [
         lambda text: query.concepts(text[:500], "en", [_pieces(text, 50), [text, "a"]]),
         LINE,
     ),
-    Reader("agents.knowledge:_meant", _search, MESSAGE),
+    Reader("agents.retrieval:_meant", _search, MESSAGE),
     Reader("agents.spelling:neighbours", spelling.neighbours, MESSAGE),
     Reader(
         "chats.posting:read_draft",

@@ -20,7 +20,7 @@ import psycopg
 import pytest
 from django.db import connection, connections
 
-from agents import knowledge, pgvector, vectors
+from agents import article_store, pgvector, vectors
 from agents.embeddings import Vector, _unit
 from agents.models import Article
 from tenants.models import Tenant
@@ -119,7 +119,7 @@ def embed(acme: Tenant) -> Embed:
 
     def save(*meanings: list[float], tenant: Tenant = acme, title: str = "Title", **fields: Any) -> Article:
         article = Article(tenant=tenant, title=title, body="Body", **fields)
-        knowledge.save_article(article)
+        article_store.save_article(article)
         vectors.save_vectors(article, [unit(meaning) for meaning in meanings])
         return article
 

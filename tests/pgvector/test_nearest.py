@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from agents import inverted_index, knowledge, pgvector, vectors
+from agents import article_store, inverted_index, pgvector, retrieval, vectors
 from agents.models import Article, PassageVector
 from tenants.models import Tenant
 from tests.actors import new_actor
@@ -65,7 +65,7 @@ def test_only_what_may_be_quoted_and_is_current_is_found(both: Both, embed: Embe
     embed([1.0, 0.0], state=Article.State.DRAFT)
     changed, of_another_model = embed([1.0, 0.0]), embed([1.0, 0.0])
     changed.body = "Changed"
-    knowledge.save_article(changed)
+    article_store.save_article(changed)
     mine = Article.objects.for_tenant(of_another_model.tenant_id).filter(id=of_another_model.id)
     mine.update(embedded_by="openai:another")
     assert list(both.pgvector([1.0, 1.0])) == [found.id]
@@ -78,7 +78,7 @@ def test_a_search_finds_the_same_passages_with_the_same_scores(both: Both, embed
     question, vector = "parking at night", unit(meaning(chance, 8))
 
     def found() -> list[tuple[str, Any]]:
-        passages = knowledge.search(tenant_id=both.tenant.id, question=question, vector=vector)
+        passages = retrieval.search(tenant_id=both.tenant.id, question=question, vector=vector)
         return [(passage.article_id, pytest.approx(passage.score, abs=1e-6)) for passage in passages]
 
     by_pgvector = found()
@@ -127,9 +127,9 @@ def test_a_search_by_meaning_is_one_statement_more(both: Both, embed: Embed) -> 
     embed([1.0, 0.0])
 
     def count(**vector: Any) -> int:
-        knowledge.search(tenant_id=both.tenant.id, question="title", **vector)
+        retrieval.search(tenant_id=both.tenant.id, question="title", **vector)
         with CaptureQueriesContext(connection) as statements:
-            knowledge.search(tenant_id=both.tenant.id, question="title", **vector)
+            retrieval.search(tenant_id=both.tenant.id, question="title", **vector)
         return len(statements)
 
     assert count(vector=unit([1.0, 1.0])) == count() + 1

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agents import knowledge
+from agents import article_store
 from agents.models import Article, PassageVector
 from core.db.executor import in_thread
 from tests.client import eventually
@@ -28,7 +28,7 @@ def server(pristine: str, model_server: str, folder: Path) -> Iterator[Server]:
 async def test_a_question_is_answered_by_what_it_means(new_tenant: NewTenant) -> None:
     actor = await new_tenant(model="builtin", answer_threshold=0.1)
     article = Article(tenant=actor.tenant, title="Parking", body="Leave your car behind the house.")
-    await in_thread(knowledge.save_article, article)
+    await in_thread(article_store.save_article, article)
     vectors = PassageVector.objects.for_tenant(actor.tenant_id)
     await eventually(lambda: in_thread(vectors.exists), seconds=30)
     chat = await in_thread(actor.new_chat)

@@ -171,11 +171,11 @@ Write = Callable[..., Article]
 @pytest.fixture
 def write(live: Any) -> Write:
     """Writes an article of a tenant's."""
-    from agents import knowledge
+    from agents import article_store
 
     def save(actor: Actor, title: str, body: str) -> Article:
         article = Article(tenant=actor.tenant, title=title, body=body)
-        knowledge.save_article(article)
+        article_store.save_article(article)
         return article
 
     return save

@@ -11,8 +11,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from agents.article_files import Draft, Unreadable, find_markdown
+from agents.article_store import save_article
 from agents.evaluation import BadQuestions, Outcome, evaluate, latency, read_questions, report
-from agents.knowledge import save_article
 from agents.management.commands.import_articles import find_tenant
 from agents.models import Article
 from agents.parser_process import read_file
