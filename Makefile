@@ -66,7 +66,7 @@ evaluate: $(VENV)/.installed-dev
 	@folder=$$(mktemp -d) && trap 'rm -r "$$folder"' EXIT && \
 	export SECRET_KEY=evaluate DATABASE_URL="sqlite:///$$folder/db.sqlite3" && \
 	$(BIN)/python manage.py migrate --verbosity 0 && \
-	for half in $(HALVES); do for set in shop:agents/demo_articles hosting:benchmarks/knowledge/articles; do \
+	for half in $(HALVES); do for set in shop:knowledge/demo_articles hosting:benchmarks/knowledge/articles; do \
 		file=benchmarks/knowledge/$${set%%:*}.$$half.csv; \
 		printf '\n%s\n\n' "$$file"; \
 		$(BIN)/python manage.py evaluate_knowledge "$$file" --articles "$${set#*:}" || exit 1; \

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.apps import apps
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 
 from agents.admin_articles import ArticleAdmin
 from agents.catalog import UnknownModel, check_address, check_key, check_model
-from agents.models import Article
+from knowledge.models import Article
 from tenants.admin import TenantAdmin, TenantForm
 from tenants.models import Tenant
-
-# What staff keep here; agents are nothing they see.
-apps.get_app_config("agents").verbose_name = "Knowledge"
 
 
 class TenantWithModelForm(TenantForm):

@@ -18,10 +18,10 @@ from django.urls import path, reverse
 from django.utils.html import format_html_join
 from django.utils.safestring import mark_safe
 
-from agents import article_store
 from agents.admin_import import SHOWN_PROBLEMS, ExportForm, ImportForm
-from agents.article_files import write_csv
-from agents.models import Article
+from knowledge import article_store
+from knowledge.article_files import write_csv
+from knowledge.models import Article
 from tenants.admin_forms import tenant_field
 from tenants.admin_paging import PagedAdmin, TypedFilter
 

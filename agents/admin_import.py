@@ -7,11 +7,11 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
-from agents.article_files import MOST_BYTES, MOST_FILES, MOST_ROWS, MOST_UNPACKED_BYTES, Unreadable
-from agents.importing import BadDrafts, Imported, NotImported, import_articles
-from agents.models import Article
-from agents.parser_process import read_upload
-from agents.web_pages import read_page
+from knowledge.article_files import MOST_BYTES, MOST_FILES, MOST_ROWS, MOST_UNPACKED_BYTES, Unreadable
+from knowledge.importing import BadDrafts, Imported, NotImported, import_articles
+from knowledge.models import Article
+from knowledge.parser_process import read_upload
+from knowledge.web_pages import read_page
 from tenants.admin_forms import tenant_field
 
 #: Things that are wrong with an import and are shown.

@@ -7,16 +7,15 @@ from dataclasses import dataclass, field
 
 from django.conf import settings
 
-from agents import connections
-from agents.anthropic import AnthropicAgent
-from agents.builtin import BuiltinAgent
+from agents.builtin.agent import BuiltinAgent
 from agents.contract import Agent, AgentFailure
-from agents.deadline import Timeouts
-from agents.openai_compatible import OpenAICompatibleAgent
-from agents.remote import RemoteAgent
+from agents.providers.anthropic import AnthropicAgent
+from agents.providers.deadline import Timeouts
+from agents.providers.openai_compatible import OpenAICompatibleAgent
+from agents.providers.remote import RemoteAgent
 from agents.rounds import Rounds
 from agents.toolbox import Search
-from core import outbound
+from core import client_sessions, outbound
 from core.db.fields import Unreadable
 
 
@@ -113,7 +112,7 @@ def rounds_for(model: str, own: ModelCredentials, *, search: Search) -> Rounds:
 
 async def close_all() -> None:
     """Close every connection to a model; the process ends."""
-    await connections.close()
+    await client_sessions.close()
 
 
 def _remote(backend: type[RemoteAgent], name: str, own: ModelCredentials, base_url: str, api_key: str) -> Agent:

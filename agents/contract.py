@@ -10,6 +10,8 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from knowledge.excerpts import Passage
+
 #: Seconds within which nobody sees one word come after another. An agent whose words come faster gives them together.
 PACE = 0.020
 
@@ -20,20 +22,6 @@ class Turn:
 
     role: Literal["user", "assistant"]
     content: str
-
-
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """A part of an article that may hold the answer; a higher `score` is a better match."""
-
-    article_id: str
-    title: str
-    text: str
-    score: float
-    #: Where the original is; "" where nobody said.
-    url: str = ""
-    #: The language tag of the article.
-    language: str = "en"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents import retrieval
-from agents.builtin import BuiltinAgent
+from agents.builtin.agent import BuiltinAgent
 from agents.contract import Policy, Request, Source
+from knowledge import retrieval
 from tenants.models import Tenant
 
 #: What a question may be: in the words of its article, in other words, or about what no article says.

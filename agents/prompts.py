@@ -11,7 +11,8 @@ from typing import Any
 
 import orjson
 
-from agents.contract import Passage, Request
+from agents.contract import Request
+from knowledge.excerpts import Passage
 
 #: For a tenant without instructions.
 INSTRUCTIONS = (

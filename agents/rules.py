@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from agents.analyzer import words
 from agents.contract import Request
+from knowledge.analyzer import words
 
 #: Who answers where a rule does: the built-in agent says that a person takes over, and no model is asked.
 HANDOVER_AGENT = "builtin"

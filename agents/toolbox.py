@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from agents.contract import Escalate, Passage, Source, Tool, ToolCall
+from agents.contract import Escalate, Source, Tool, ToolCall
 from agents.prompts import quote, read_object
+from knowledge.excerpts import Passage
 
 #: Finds passages of the tenant whose chat this is.
 Search = Callable[[str], Awaitable[Sequence[Passage]]]

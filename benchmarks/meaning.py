@@ -3,7 +3,7 @@
     SECRET_KEY=x EMBEDDING_MODEL=openai:x DATABASE_URL=… python -m benchmarks.meaning 2000 20000
 
 on an empty, migrated database. The vectors have 1,536 numbers by chance, four of them are an article. Python looks at
-no more of them than agents/vectors.py says. Nothing stays.
+no more of them than knowledge/vectors.py says. Nothing stays.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def measure(size: int) -> Iterator[str]:
     from django.conf import settings
     from django.db import connection
 
-    from agents import inverted_index, pgvector, vectors
-    from agents.models import Article, PassageVector
+    from knowledge import inverted_index, pgvector, vectors
+    from knowledge.models import Article, PassageVector
     from tenants.models import Tenant
 
     chance = random.Random(1)

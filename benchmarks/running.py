@@ -69,7 +69,7 @@ def lexicon(database_url: str, log: Path, *, articles: bool = False, **env: str)
     keys = json.loads(made.splitlines()[-1])
     if articles:
         code = (
-            "from agents.demo import save_demo_articles; from tenants.models import Tenant; "
+            "from knowledge.demo import save_demo_articles; from tenants.models import Tenant; "
             "save_demo_articles(Tenant.objects.get())"
         )
         _manage(server, "shell", "-c", code)

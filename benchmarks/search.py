@@ -36,8 +36,8 @@ def main(sizes: list[int]) -> None:
 
 def measure(size: int) -> str:
     """The line for a tenant with so many articles."""
-    from agents import retrieval
-    from agents.models import Article, new_stamp
+    from knowledge import retrieval
+    from knowledge.models import Article, new_stamp
     from tenants.models import Tenant
 
     chance = random.Random(1)

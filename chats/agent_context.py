@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 
-from agents import budget, embeddings, retrieval
+from agents import budget
+from agents.builtin.dialogue_state import search_question
 from agents.catalog import ModelCredentials
 from agents.contract import Limits, Policy, Request, Turn
-from agents.dialogue_state import search_question
 from chats.models import Message, Reply
 from chats.staff_presence import is_somebody_there
 from core.db.statements import Param, Select
+from knowledge import embeddings, retrieval
 
 #: Messages of a chat that are looked at, newest first.
 LATEST = 60

@@ -20,8 +20,8 @@ from django.db import DatabaseError, OperationalError, connections, models, tran
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
 
-from agents import pgvector
 from chats.models import Process
+from knowledge import pgvector
 
 #: Rows that are in memory at once.
 BATCH = 1000

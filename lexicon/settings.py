@@ -86,6 +86,7 @@ INSTALLED_APPS = [
     "channels",
     "rest_framework",
     "tenants",
+    "knowledge",
     "agents",
     "webhooks",
     "chats",
@@ -323,6 +324,7 @@ if LOG_LEVEL not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
 LOG_FORMAT = given(env.str, "LOG_FORMAT", "json")
 if LOG_FORMAT not in ("text", "json"):
     raise ImproperlyConfigured(f"LOG_FORMAT must be text or json, not {LOG_FORMAT!r}.")
+_ROOMS = ("core", "tenants", "knowledge", "agents", "webhooks", "chats", "streaming", "lexicon")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -338,7 +340,7 @@ LOGGING = {
     # Of the libraries never what they say to who debugs them: headers and frames, as they come.
     "root": {"handlers": ["stderr"], "level": "INFO" if LOG_LEVEL == "DEBUG" else LOG_LEVEL},
     "loggers": {
-        **{room: {"level": LOG_LEVEL} for room in ("lexicon", "tenants", "agents", "webhooks", "chats", "streaming")},
+        **{room: {"level": LOG_LEVEL} for room in _ROOMS},
         "uvicorn.error": {"filters": ["own_lines_only"]},
         # Django logs every 4xx as a warning; a refused request is no news to the operator.
         "django.request": {"level": "ERROR", "filters": ["unforeseen_only"]},

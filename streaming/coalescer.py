@@ -2,7 +2,7 @@
 
 The first words at once, then whatever came together in about PACE seconds: eight tokens in a frame are five times the
 throughput of one (measured), and no reader sees the difference. A model's words come together already
-(agents/read_ticker.py), and go on in the same turn of the loop; the built-in agent gives its own one by one.
+(agents/providers/read_ticker.py), and go on in the same turn of the loop; the built-in agent gives its own one by one.
 """
 
 from __future__ import annotations

@@ -17,7 +17,6 @@ from typing import Any
 
 from django.conf import settings
 
-from agents import embedding_worker, embeddings
 from agents.catalog import close_all
 from chats import wake
 from chats.following import BATCH, ChatSnapshot, read_positions
@@ -27,6 +26,7 @@ from core import refusals
 from core.db.executor import in_thread
 from core.errors import ApiError
 from core.observability import metrics
+from knowledge import embedding_worker, embeddings
 from streaming.cluster import Cluster
 from streaming.heartbeat import Heartbeat, Lease
 from streaming.hub import Hub

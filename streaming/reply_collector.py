@@ -9,16 +9,17 @@ from typing import Any
 
 from django.conf import settings
 
-from agents import retrieval
+from agents.builtin.phrases import SAY
 from agents.catalog import rounds_for
-from agents.contract import End, Escalate, NoAnswer, Passage, Request, Source, Text, Usage
-from agents.phrases import SAY
+from agents.contract import End, Escalate, NoAnswer, Request, Source, Text, Usage
 from agents.rounds import Rounds
 from agents.rules import escalation_by_failure, who_answers
 from chats.agent_context import AgentContext
 from chats.models import Reply
 from chats.replies.ending import NOTHING_USED, Outcome
 from core.observability import metrics, tracing
+from knowledge import retrieval
+from knowledge.excerpts import Passage
 from streaming.coalescer import Coalescer
 from streaming.reply_text import ReplyText
 

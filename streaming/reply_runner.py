@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable
 from dataclasses import replace
 
-from agents import retrieval
 from agents.contract import AgentFailure
 from chats.agent_context import build_context_of
 from chats.models import Reply
@@ -16,6 +15,7 @@ from chats.replies import recovery
 from chats.replies.ending import Ended, Outcome, end_reply
 from core.db.executor import in_thread_until_answered
 from core.observability import logs, metrics, tracing
+from knowledge import retrieval
 from streaming.coalescer import Coalescer
 from streaming.heartbeat import Lease
 from streaming.reply_collector import ReplyCollector

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from agents.phrases import SAY
+from agents.builtin.phrases import SAY
 
 
 @dataclass(frozen=True)

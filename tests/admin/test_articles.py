@@ -6,8 +6,8 @@ from typing import Any
 
 from django.test import Client
 
-from agents import article_store, retrieval
-from agents.models import Article
+from knowledge import article_store, retrieval
+from knowledge.models import Article
 from tests.actors import Actor
 from tests.admin.conftest import client_of, staff
 

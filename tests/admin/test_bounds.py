@@ -10,8 +10,8 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from agents.models import Article
 from chats.models import Chat
+from knowledge.models import Article
 from tenants.admin_paging import BoundedPaginator
 from tenants.models import ApiKey, CreditEntry, EndUser, Tenant
 from tests.actors import Actor

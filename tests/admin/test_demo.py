@@ -20,7 +20,7 @@ from django.contrib.auth import authenticate
 from django.contrib.auth.models import User
 from django.core.management import call_command
 
-from agents.models import Article
+from knowledge.models import Article
 from tenants.authentication import open_key
 from tenants.models import ApiKey, Tenant
 from tests.servers import ROOT, free_port, is_ready

@@ -9,8 +9,8 @@ from typing import Any
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from agents import article_store
-from agents.models import Article, ArticleVersion
+from knowledge import article_store
+from knowledge.models import Article, ArticleVersion
 from tests.actors import Actor
 from tests.admin.conftest import client_of, staff
 

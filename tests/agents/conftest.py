@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from agents import article_store, connections
-from agents.models import Article
+from core import client_sessions
+from knowledge import article_store
+from knowledge.models import Article
 from tenants.models import Tenant
 from tests.actors import new_actor
 from tests.model_server import ModelServer
@@ -45,4 +46,4 @@ async def model() -> AsyncIterator[ModelServer]:
     """A model that does as it is told."""
     async with ModelServer() as server:
         yield server
-        await connections.close()
+        await client_sessions.close()

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from agents.anthropic import OUTPUT_TOKENS, AnthropicAgent, Message
-from agents.contract import End, Exchange, Limits, Passage, Request, ToolCall, Turn, Usage
-from agents.deadline import Timeouts
+from agents.contract import End, Exchange, Limits, Request, ToolCall, Turn, Usage
+from agents.providers.anthropic import OUTPUT_TOKENS, AnthropicAgent, Message
+from agents.providers.deadline import Timeouts
 from agents.toolbox import TOOLS
+from knowledge.excerpts import Passage
 from tests.client import SOON
 from tests.model_server import ModelServer
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from agents.read_ticker import ReadTicker
+from agents.providers.read_ticker import ReadTicker
 from tests.client import SOON
 
 #: No database decides it.

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from agents.answer_composer import BRIEF_CHARACTERS, QUOTE_CHARACTERS
-from agents.builtin import BuiltinAgent
-from agents.contract import End, Escalate, Event, NoAnswer, Passage, Policy, Request, Source, Text, Turn, Usage
-from agents.phrases import SAY
+from agents.builtin.agent import BuiltinAgent
+from agents.builtin.answer_composer import BRIEF_CHARACTERS, QUOTE_CHARACTERS
+from agents.builtin.phrases import SAY
+from agents.contract import End, Escalate, Event, NoAnswer, Policy, Request, Source, Text, Turn, Usage
+from knowledge.excerpts import Passage
 
 #: No database decides it.
 pytestmark = pytest.mark.once

@@ -8,8 +8,7 @@ from contextlib import aclosing
 import pytest
 from pytest_django import Settings
 
-from agents.anthropic import AnthropicAgent
-from agents.builtin import BuiltinAgent
+from agents.builtin.agent import BuiltinAgent
 from agents.catalog import (
     ModelCredentials,
     UnknownModel,
@@ -20,11 +19,13 @@ from agents.catalog import (
     close_all,
     rounds_for,
 )
-from agents.connections import session
-from agents.contract import AgentFailure, Event, Passage, Request, Text
-from agents.openai_compatible import OpenAICompatibleAgent
+from agents.contract import AgentFailure, Event, Request, Text
+from agents.providers.anthropic import AnthropicAgent
+from agents.providers.openai_compatible import OpenAICompatibleAgent
 from agents.rounds import Rounds
+from core.client_sessions import session
 from core.db.fields import Unreadable
+from knowledge.excerpts import Passage
 from tests.client import script
 from tests.model_server import ModelServer
 

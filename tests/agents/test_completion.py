@@ -7,7 +7,7 @@ import json
 import pytest
 
 from agents.contract import Usage
-from agents.openai_compatible import Completion
+from agents.providers.openai_compatible import Completion
 
 #: No database decides it.
 pytestmark = pytest.mark.once

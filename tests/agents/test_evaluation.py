@@ -10,21 +10,21 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from agents import article_store, retrieval
-from agents.builtin import BuiltinAgent
+from agents.builtin.agent import BuiltinAgent
+from agents.builtin.dialogue_state import search_question
+from agents.builtin.phrases import SAY
 from agents.contract import Policy, Request, Source, Text, Turn
-from agents.demo import demo_articles, save_demo_articles
-from agents.dialogue_state import search_question
 from agents.evaluation import HEAD, evaluate, read_questions
-from agents.models import Article
-from agents.phrases import SAY
+from knowledge import article_store, retrieval
+from knowledge.demo import demo_articles, save_demo_articles
+from knowledge.models import Article
 from tenants.models import Tenant
 from tests.servers import ROOT
 
 #: No database decides it.
 pytestmark = pytest.mark.once
 
-SETS = {"shop": "agents/demo_articles", "hosting": "benchmarks/knowledge/articles"}
+SETS = {"shop": "knowledge/demo_articles", "hosting": "benchmarks/knowledge/articles"}
 PAGE = ROOT / "docs" / "agents.md"
 OLDER = Path(__file__).with_name("questions.csv")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agents.event_stream import MAX_LINE, EventStream, EventTooLong
+from agents.providers.event_stream import MAX_LINE, EventStream, EventTooLong
 
 #: No database decides it.
 pytestmark = pytest.mark.once

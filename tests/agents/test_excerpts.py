@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agents.analyzer import terms
-from agents.excerpts import excerpt
+from knowledge.analyzer import terms
+from knowledge.excerpts import excerpt
 
 #: No database decides it.
 pytestmark = pytest.mark.once

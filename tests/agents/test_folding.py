@@ -7,14 +7,14 @@ import unicodedata
 
 import pytest
 
-from agents import folding
-from agents.analyzer import MAX_TERM, terms, words
+from agents.builtin.dialogue_state import answers_before
+from agents.builtin.intents import intent
 from agents.contract import Policy, Request, Turn
-from agents.dialogue_state import answers_before
-from agents.folding import MOST_MARKS, fold
-from agents.intents import intent
-from agents.query import concepts
 from agents.rules import keyword_in
+from knowledge import folding
+from knowledge.analyzer import MAX_TERM, terms, words
+from knowledge.folding import MOST_MARKS, fold
+from knowledge.query import concepts
 
 #: No database decides it.
 pytestmark = pytest.mark.once

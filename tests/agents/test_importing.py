@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from agents import article_files
-from agents.article_files import Draft, Unreadable, find_markdown, read_csv, read_markdown, read_upload
-from agents.importing import BadDrafts, import_articles
-from agents.models import TEXT_FIELDS, Article
+from knowledge import article_files
+from knowledge.article_files import Draft, Unreadable, find_markdown, read_csv, read_markdown, read_upload
+from knowledge.importing import BadDrafts, import_articles
+from knowledge.models import TEXT_FIELDS, Article
 from tenants.models import Tenant
 from tests.agents.conftest import Write
 

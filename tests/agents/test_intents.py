@@ -6,9 +6,9 @@ import re
 
 import pytest
 
+from agents.builtin.intents import _pattern, intent, is_follow_up, leans, picked, plain, questions_of
+from agents.builtin.phrases import ENGLISH, SAY
 from agents.contract import Turn
-from agents.intents import _pattern, intent, is_follow_up, leans, picked, plain, questions_of
-from agents.phrases import ENGLISH, SAY
 
 #: No database decides it.
 pytestmark = pytest.mark.once

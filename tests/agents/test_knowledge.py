@@ -8,9 +8,9 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from agents import article_store, inverted_index, retrieval
-from agents.demo import save_demo_articles
-from agents.models import Article, ArticleVersion
+from knowledge import article_store, inverted_index, retrieval
+from knowledge.demo import save_demo_articles
+from knowledge.models import Article, ArticleVersion
 from tenants.models import Tenant
 from tests.agents.conftest import Write
 

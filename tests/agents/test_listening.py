@@ -10,10 +10,10 @@ from contextlib import aclosing
 import pytest
 from aiohttp.client_proto import ResponseHandler
 
-from agents import stream_reader
 from agents.catalog import close_all
 from agents.contract import AgentFailure, End, Event, Request, Text
-from agents.openai_compatible import OpenAICompatibleAgent
+from agents.providers import stream_reader
+from agents.providers.openai_compatible import OpenAICompatibleAgent
 from tests.agents.test_remote import PATIENT
 from tests.client import SOON
 

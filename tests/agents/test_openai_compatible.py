@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from agents.contract import End, Event, Exchange, Limits, Passage, Request, Text, ToolCall, Turn
-from agents.deadline import Timeouts
-from agents.openai_compatible import OpenAICompatibleAgent
+from agents.contract import End, Event, Exchange, Limits, Request, Text, ToolCall, Turn
+from agents.providers.deadline import Timeouts
+from agents.providers.openai_compatible import OpenAICompatibleAgent
 from agents.toolbox import TOOLS
+from knowledge.excerpts import Passage
 from tests.client import SOON, script
 from tests.model_server import ModelServer
 

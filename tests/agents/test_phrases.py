@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agents import phrases
-from agents.phrases import ENGLISH, SAY, read
+from agents.builtin import phrases
+from agents.builtin.phrases import ENGLISH, SAY, read
 
 #: No database decides it.
 pytestmark = pytest.mark.once

@@ -6,9 +6,10 @@ import json
 
 import pytest
 
-from agents.contract import Passage, Request, Turn
-from agents.openai_compatible import chat_messages
+from agents.contract import Request, Turn
 from agents.prompts import ARTICLES, FRAME, INSTRUCTIONS, system_text
+from agents.providers.openai_compatible import chat_messages
+from knowledge.excerpts import Passage
 
 #: No database decides it.
 pytestmark = pytest.mark.once

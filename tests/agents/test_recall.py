@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from agents.builtin.dialogue_state import answers_before, chosen, search_question, since_handed_over, titles_quoted
+from agents.builtin.phrases import SAY
 from agents.contract import Turn
-from agents.dialogue_state import answers_before, chosen, search_question, since_handed_over, titles_quoted
-from agents.phrases import SAY
 
 WHICH = SAY["which"].format(first="Lamps", second="Light bulbs")
 

@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from agents import connections, retry_policy
-from agents.anthropic import AnthropicAgent
 from agents.contract import AgentFailure, End, Event, Limits, Request, Text, ToolCall, Turn, Usage
-from agents.deadline import Timeouts
-from agents.openai_compatible import OpenAICompatibleAgent
-from agents.remote import RemoteAgent
+from agents.providers import retry_policy
+from agents.providers.anthropic import AnthropicAgent
+from agents.providers.deadline import Timeouts
+from agents.providers.openai_compatible import OpenAICompatibleAgent
+from agents.providers.remote import RemoteAgent
 from agents.toolbox import TOOLS
+from core import client_sessions
 from tests.client import SOON, script
 from tests.model_server import CANARY, ModelServer
 
@@ -258,7 +259,7 @@ async def test_a_server_that_is_not_there_is_a_failure(agent_of: AgentOf) -> Non
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
         _, _, error = await listen(agent_of(f"http://127.0.0.1:{port}"), "Hello")
-    await connections.close()
+    await client_sessions.close()
     assert "connection failed" in str(error)
     assert str(port) not in str(error)
 
@@ -270,7 +271,7 @@ async def test_a_server_that_takes_no_connection_is_given_up(agent_of: AgentOf) 
         waiting.connect(full.getsockname())  # and now the queue of connections is full
         url = f"http://127.0.0.1:{full.getsockname()[1]}"
         _, _, error = await listen(agent_of(url, replace(PATIENT, connect=0.1)), "Hello")
-        await connections.close()
+        await client_sessions.close()
     assert str(error) == "no connection in 0.1 s"
 
 

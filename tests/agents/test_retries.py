@@ -7,7 +7,7 @@ from email.utils import formatdate
 
 import pytest
 
-from agents.retry_policy import FIRST_PAUSE, ProviderError, RetryPolicy, read_retry_after
+from agents.providers.retry_policy import FIRST_PAUSE, ProviderError, RetryPolicy, read_retry_after
 
 #: No database decides it.
 pytestmark = pytest.mark.once

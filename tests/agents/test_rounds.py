@@ -10,9 +10,7 @@ from typing import Any
 
 import pytest
 
-from agents import connections
-from agents.anthropic import AnthropicAgent
-from agents.builtin import BuiltinAgent
+from agents.builtin.agent import BuiltinAgent
 from agents.contract import (
     Agent,
     AgentFailure,
@@ -20,7 +18,6 @@ from agents.contract import (
     Escalate,
     Event,
     Limits,
-    Passage,
     Policy,
     Request,
     Source,
@@ -28,9 +25,12 @@ from agents.contract import (
     ToolCall,
     Usage,
 )
-from agents.deadline import Timeouts
-from agents.openai_compatible import OpenAICompatibleAgent
+from agents.providers.anthropic import AnthropicAgent
+from agents.providers.deadline import Timeouts
+from agents.providers.openai_compatible import OpenAICompatibleAgent
 from agents.rounds import MOST_ROUNDS, Rounds
+from core import client_sessions
+from knowledge.excerpts import Passage
 from tests.client import SOON, script
 from tests.model_server import ModelServer
 
@@ -356,4 +356,4 @@ async def test_both_wires_go_through_rounds_alike(model: ModelServer, wire: type
     assert knowledge.asked == ["bulbs", "lamps"]
     assert model.report()["count"] == 3
     assert "There is no such tool" in json.dumps(model.report()["calls"][2]["messages"])
-    await connections.close()
+    await client_sessions.close()

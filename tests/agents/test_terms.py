@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agents.analyzer import MAX_TERM, terms, words
-from agents.languages import language, lines
+from knowledge.analyzer import MAX_TERM, terms, words
+from knowledge.languages import language, lines
 
 #: No database decides it.
 pytestmark = pytest.mark.once

@@ -10,10 +10,11 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from agents import article_store, connections, embedding_worker, embeddings, pgvector, ranking, retrieval, vectors
-from agents.contract import Passage
-from agents.models import Article, PassageVector
+from core import client_sessions
 from core.db.executor import in_thread
+from knowledge import article_store, embedding_worker, embeddings, pgvector, ranking, retrieval, vectors
+from knowledge.excerpts import Passage
+from knowledge.models import Article, PassageVector
 from tenants.models import Tenant
 from tests import embeddings_route
 from tests.agents.conftest import Write
@@ -30,7 +31,7 @@ async def model(settings: Any) -> AsyncIterator[ModelServer]:
         settings.EMBEDDING_BASE_URL = server.base_url
         settings.EMBEDDING_API_KEY = "sk-secret-of-embeddings"
         yield server
-        await connections.close()
+        await client_sessions.close()
 
 
 async def found(tenant: Tenant, question: str) -> list[Passage]:
@@ -125,7 +126,7 @@ async def test_without_vectors_a_question_is_searched_for_by_words(
     with caplog.at_level(logging.INFO):
         for _ in range(3):
             assert [passage.title for passage in await found(acme, "parking a car")] == ["Parking"]
-    told = [record.getMessage() for record in caplog.records if record.name == "agents.embeddings"]
+    told = [record.getMessage() for record in caplog.records if record.name == "knowledge.embeddings"]
     assert len(told) == 1
     assert "by words alone" in told[0]
     for secret in ("canary-of-the-upstream", "sk-secret", "parking", settings.EMBEDDING_BASE_URL):

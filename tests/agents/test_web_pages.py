@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from agents import web_pages
-from agents.article_files import Unreadable
-from agents.web_pages import MOST_BYTES, fetch_page
+from knowledge import web_pages
+from knowledge.article_files import Unreadable
+from knowledge.web_pages import MOST_BYTES, fetch_page
 
 #: No database decides it.
 pytestmark = pytest.mark.once

@@ -8,9 +8,9 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
+from agents.builtin.phrases import SAY
 from agents.catalog import NO_CREDENTIALS
 from agents.contract import AgentFailure, End, Escalate, Event, Policy, Request, Text, Usage
-from agents.phrases import SAY
 from agents.rounds import Rounds
 from chats.agent_context import AgentContext
 from chats.models import Reply

@@ -9,10 +9,10 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from agents.article_store import save_article
-from agents.demo import save_demo_articles
-from agents.models import Article
 from chats.models import Chat, Message
+from knowledge.article_store import save_article
+from knowledge.demo import save_demo_articles
+from knowledge.models import Article
 from tenants.models import ApiKey, EndUser
 from tenants.provisioning import do_create_key, do_create_tenant
 from tests.actors import UNLIMITED

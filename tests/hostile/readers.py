@@ -41,18 +41,19 @@ from agents import (
     toolbox,
     vectors,
 )
-from agents.anthropic import Message
-from agents.contract import Passage, Policy, Request, ToolCall, Turn
-from agents.event_stream import EventStream, EventTooLong
-from agents.inverted_index import InvertedIndex
-from agents.models import Article
-from agents.openai_compatible import Completion, chat_messages
-from agents.phrases import SAY
-from agents.stream_accumulator import StreamAccumulator
+from agents.builtin.phrases import SAY
+from agents.contract import Policy, Request, ToolCall, Turn
+from agents.providers.anthropic import Message
+from agents.providers.event_stream import EventStream, EventTooLong
+from agents.providers.openai_compatible import Completion, chat_messages
+from agents.providers.stream_accumulator import StreamAccumulator
 from chats import fields, posting
 from core import outbound, payload
 from core.errors import ApiError
 from core.observability import logs
+from knowledge.excerpts import Passage
+from knowledge.inverted_index import InvertedIndex
+from knowledge.models import Article
 from lexicon.http import access_log
 from lexicon_client.sse import SseParser
 from lexicon_client.text import Text
@@ -293,12 +294,12 @@ def _file_of_questions(text: str) -> None:
 
 READERS = [
     # What every analysis begins with.
-    Reader("agents.folding:fold", folding.fold, ARTICLE),
-    Reader("agents.analyzer:words", analyzer.words, ARTICLE),
-    Reader("agents.analyzer:terms", analyzer.terms, ARTICLE),
-    Reader("agents.analyzer:terms in Thai", partial(analyzer.terms, tag="th"), MESSAGE),
-    Reader("agents.analyzer:terms in German", partial(analyzer.terms, tag="de"), MESSAGE),
-    Reader("agents.analyzer:term_set", analyzer.term_set, MESSAGE),
+    Reader("knowledge.folding:fold", folding.fold, ARTICLE),
+    Reader("knowledge.analyzer:words", analyzer.words, ARTICLE),
+    Reader("knowledge.analyzer:terms", analyzer.terms, ARTICLE),
+    Reader("knowledge.analyzer:terms in Thai", partial(analyzer.terms, tag="th"), MESSAGE),
+    Reader("knowledge.analyzer:terms in German", partial(analyzer.terms, tag="de"), MESSAGE),
+    Reader("knowledge.analyzer:term_set", analyzer.term_set, MESSAGE),
     # Messages.
     Reader(
         "agents.rules:keyword_in",
@@ -312,20 +313,20 @@ READERS = [
         ),
         LINE,
     ),
-    Reader("agents.intents:intent", lambda text: intents.intent(text, _talk("Hello", SAY["offer"])), MESSAGE),
-    Reader("agents.intents:is_follow_up", intents.is_follow_up, MESSAGE),
-    Reader("agents.intents:picked", intents.picked, MESSAGE),
-    Reader("agents.intents:questions_of", intents.questions_of, MESSAGE),
-    Reader("agents.intents:bare", intents.bare, MESSAGE),
-    Reader("agents.intents:leans", intents.leans, ARTICLE),
-    Reader("agents.query:concepts", lambda text: query.concepts(text, "en", SYNONYMS), 2 * MESSAGE),
+    Reader("agents.builtin.intents:intent", lambda text: intents.intent(text, _talk("Hello", SAY["offer"])), MESSAGE),
+    Reader("agents.builtin.intents:is_follow_up", intents.is_follow_up, MESSAGE),
+    Reader("agents.builtin.intents:picked", intents.picked, MESSAGE),
+    Reader("agents.builtin.intents:questions_of", intents.questions_of, MESSAGE),
+    Reader("agents.builtin.intents:bare", intents.bare, MESSAGE),
+    Reader("agents.builtin.intents:leans", intents.leans, ARTICLE),
+    Reader("knowledge.query:concepts", lambda text: query.concepts(text, "en", SYNONYMS), 2 * MESSAGE),
     Reader(
-        "agents.query:concepts of synonyms",
+        "knowledge.query:concepts of synonyms",
         lambda text: query.concepts(text[:500], "en", [_pieces(text, 50), [text, "a"]]),
         LINE,
     ),
-    Reader("agents.retrieval:_meant", _search, MESSAGE),
-    Reader("agents.spelling:neighbours", spelling.neighbours, MESSAGE),
+    Reader("knowledge.retrieval:_meant", _search, MESSAGE),
+    Reader("knowledge.spelling:neighbours", spelling.neighbours, MESSAGE),
     Reader(
         "chats.posting:read_draft",
         _checked(lambda text: posting.read_draft(text, {"a": text}, text).digest, ApiError),
@@ -334,27 +335,29 @@ READERS = [
     Reader("chats.fields:read_title", _checked(fields.read_title, ApiError), BODY),
     Reader("chats.fields:read_user_id", _checked(lambda text: fields.read_user_id({"user_id": text}), ApiError), BODY),
     # Chats.
-    Reader("agents.dialogue_state:search_question", _turned(dialogue_state.search_question), MESSAGE),
-    Reader("agents.dialogue_state:chosen", _turned(dialogue_state.chosen), MESSAGE),
-    Reader("agents.dialogue_state:answers_before", _turned(dialogue_state.answers_before), MESSAGE),
-    Reader("agents.dialogue_state:search_question of turns", _of_turns(dialogue_state.search_question), MESSAGE),
-    Reader("agents.dialogue_state:answers_before of turns", _of_turns(dialogue_state.answers_before), MESSAGE),
+    Reader("agents.builtin.dialogue_state:search_question", _turned(dialogue_state.search_question), MESSAGE),
+    Reader("agents.builtin.dialogue_state:chosen", _turned(dialogue_state.chosen), MESSAGE),
+    Reader("agents.builtin.dialogue_state:answers_before", _turned(dialogue_state.answers_before), MESSAGE),
     Reader(
-        "agents.dialogue_state:was_frustrated",
+        "agents.builtin.dialogue_state:search_question of turns", _of_turns(dialogue_state.search_question), MESSAGE
+    ),
+    Reader("agents.builtin.dialogue_state:answers_before of turns", _of_turns(dialogue_state.answers_before), MESSAGE),
+    Reader(
+        "agents.builtin.dialogue_state:was_frustrated",
         lambda text: dialogue_state.was_frustrated(_talk(*_pieces(text, TURNS))),
         2 * MESSAGE,
     ),
     Reader(
-        "agents.dialogue_state:since_handed_over",
+        "agents.builtin.dialogue_state:since_handed_over",
         lambda text: dialogue_state.since_handed_over(_talk(*_pieces(text, TURNS))),
         2 * MESSAGE,
     ),
-    Reader("agents.builtin:BuiltinAgent.reply", _ask_builtin, MESSAGE),
-    Reader("agents.builtin:BuiltinAgent.reply after", _ask_builtin_after, MESSAGE),
+    Reader("agents.builtin.agent:BuiltinAgent.reply", _ask_builtin, MESSAGE),
+    Reader("agents.builtin.agent:BuiltinAgent.reply after", _ask_builtin_after, MESSAGE),
     Reader("agents.budget:newest", lambda text: budget.newest(_talk(*_pieces(text, TURNS)), 16_000), 2 * MESSAGE),
     # Replies, and what models send.
-    Reader("agents.dialogue_state:asked_back", dialogue_state.asked_back, REPLY),
-    Reader("agents.dialogue_state:titles_quoted", lambda text: dialogue_state.titles_quoted([text]), REPLY),
+    Reader("agents.builtin.dialogue_state:asked_back", dialogue_state.asked_back, REPLY),
+    Reader("agents.builtin.dialogue_state:titles_quoted", lambda text: dialogue_state.titles_quoted([text]), REPLY),
     Reader(
         "agents.prompt_leaks:gives_away",
         lambda text: prompt_leaks.gives_away(text, instructions=INSTRUCTIONS, canary="a1b2"),
@@ -367,26 +370,31 @@ READERS = [
     ),
     Reader("agents.prompt_leaks:canary_of", lambda text: prompt_leaks.canary_of(text, secret="s"), REPLY),
     Reader(
-        "agents.openai_compatible:Completion.feed of bytes", lambda text: _feed(Completion, text, size=1), STREAM, BYTES
+        "agents.providers.openai_compatible:Completion.feed of bytes",
+        lambda text: _feed(Completion, text, size=1),
+        STREAM,
+        BYTES,
     ),
-    Reader("agents.openai_compatible:Completion.feed", lambda text: _feed(Completion, text, size=4096), REPLY),
-    Reader("agents.openai_compatible:Completion.read", lambda text: _told(Completion, text), STREAM, BYTES),
-    Reader("agents.anthropic:Message.feed", lambda text: _feed(Message, text, size=4096), REPLY),
-    Reader("agents.anthropic:Message.read", lambda text: _told(Message, text), STREAM, BYTES),
-    Reader("agents.event_stream:EventStream.feed", _checked(_stream, EventTooLong), STREAM, BYTES),
+    Reader(
+        "agents.providers.openai_compatible:Completion.feed", lambda text: _feed(Completion, text, size=4096), REPLY
+    ),
+    Reader("agents.providers.openai_compatible:Completion.read", lambda text: _told(Completion, text), STREAM, BYTES),
+    Reader("agents.providers.anthropic:Message.feed", lambda text: _feed(Message, text, size=4096), REPLY),
+    Reader("agents.providers.anthropic:Message.read", lambda text: _told(Message, text), STREAM, BYTES),
+    Reader("agents.providers.event_stream:EventStream.feed", _checked(_stream, EventTooLong), STREAM, BYTES),
     Reader("agents.toolbox:read_call", _call, REPLY),
     Reader("agents.prompts:system_text", _prompt, REPLY),
-    Reader("agents.retry_policy:read_retry_after", retry_policy.read_retry_after, LINE),
+    Reader("agents.providers.retry_policy:read_retry_after", retry_policy.read_retry_after, LINE),
     Reader("streaming.reply_text:cut", lambda text: list(cut(text)), 4 * REPLY),
     # Articles, and files with articles.
     Reader(
-        "agents.inverted_index:InvertedIndex.add", lambda text: InvertedIndex("en").add(1, text[:200], text), ARTICLE
+        "knowledge.inverted_index:InvertedIndex.add", lambda text: InvertedIndex("en").add(1, text[:200], text), ARTICLE
     ),
-    Reader("agents.excerpts:excerpt", _excerpt, MESSAGE),
-    Reader("agents.excerpts:answering", _excerpt_of_all, MESSAGE),
-    Reader("agents.answer_composer:quote", _quote, MESSAGE),
-    Reader("agents.answer_composer:answers_of_two", _answers_of_two, LINE),
-    Reader("agents.vectors:parts", lambda text: vectors.parts(Article(title="A", body=text)), ARTICLE),
+    Reader("knowledge.excerpts:excerpt", _excerpt, MESSAGE),
+    Reader("knowledge.excerpts:answering", _excerpt_of_all, MESSAGE),
+    Reader("agents.builtin.answer_composer:quote", _quote, MESSAGE),
+    Reader("agents.builtin.answer_composer:answers_of_two", _answers_of_two, LINE),
+    Reader("knowledge.vectors:parts", lambda text: vectors.parts(Article(title="A", body=text)), ARTICLE),
     Reader("agents.evaluation:read_questions", _checked(_file_of_questions, evaluation.BadQuestions), REPLY),
     Reader("tenants.admin_forms:LinesField.to_python", LinesField().to_python, REPLY),
     Reader("tenants.admin_forms:SynonymsField.to_python", SynonymsField().to_python, REPLY),
@@ -437,8 +445,8 @@ def _export(text: str) -> None:
 
 
 FILES = [
-    Reader("agents.article_files:read_csv", _csv, ARTICLE),
-    Reader("agents.article_files:read_markdown", _markdown, ARTICLE),
-    Reader("agents.article_files:read_upload", _upload, ARTICLE),
-    Reader("agents.article_files:write_csv", _export, ARTICLE),
+    Reader("knowledge.article_files:read_csv", _csv, ARTICLE),
+    Reader("knowledge.article_files:read_markdown", _markdown, ARTICLE),
+    Reader("knowledge.article_files:read_upload", _upload, ARTICLE),
+    Reader("knowledge.article_files:write_csv", _export, ARTICLE),
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import chain, count, islice
 
-from agents.phrases import SAY
+from agents.builtin.phrases import SAY
 
 #: A text of exactly so many characters.
 Shape = Callable[[int], str]

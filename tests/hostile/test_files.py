@@ -21,9 +21,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from agents import parser_process
-from agents.article_files import MOST_FILES, MOST_ROWS, Draft, Unreadable
-from agents.models import Article
+from knowledge import parser_process
+from knowledge.article_files import MOST_FILES, MOST_ROWS, Draft, Unreadable
+from knowledge.models import Article
 from tenants.models import Tenant
 from tests.actors import new_actor
 from tests.servers import ROOT
@@ -284,7 +284,7 @@ def test_one_that_is_killed_is_told_and_was_given_no_secret() -> None:
 
 def test_one_whose_parent_is_killed_ends_by_itself() -> None:
     program = (
-        "from agents import parser_process as p; p.MOST_SECONDS = 2.0; "
+        "from knowledge import parser_process as p; p.MOST_SECONDS = 2.0; "
         "p.read_page('https://shop.example/', b'<a ' * 34_000, 'text/html', None)"
     )
     parent = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT)
@@ -305,7 +305,7 @@ def is_dead(pid: int) -> bool:
 
 def test_it_knows_nothing_of_django() -> None:
     program = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import agents.parser_child, agents.page_text; "
+        "import sys; sys.path.insert(0, sys.argv[1]); import knowledge.parser_child, knowledge.page_text; "
         "print([name for name in ('django', 'lexicon', 'tenants') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-I", "-c", program, str(ROOT)], capture_output=True, text=True, cwd="/")

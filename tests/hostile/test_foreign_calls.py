@@ -23,7 +23,7 @@ from tests.hostile.shapes import SHAPES
 pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("lexicon", "tenants", "agents", "webhooks", "chats", "streaming")
+ROOMS = ("core", "tenants", "knowledge", "agents", "webhooks", "chats", "streaming", "lexicon")
 #: Modules whose functions take longer than their input is long, or may.
 SLOW = {"re", "unicodedata", "difflib", "csv", "zipfile", "yaml", "markdownify", "bs4", "html.parser"}
 #: Folders and modules that read nothing but what is ours: migrations, settings, and the documents of the API.
@@ -34,17 +34,17 @@ Name = str
 
 #: What else may call them, and why.
 REASONS: dict[Name, str] = {
-    "agents.intents:_any_phrase": "reads our own phrases, at import",
-    "agents.intents:_pattern": "reads our own phrases, at import",
-    "agents.intents:_somewhere": "reads our own phrases, at import",
-    "agents.management.commands.export_articles:_name": "one class of characters, in a title of 200 at most",
-    "agents.dialogue_state:_template": "reads our own phrases, at import",
+    "agents.builtin.intents:_any_phrase": "reads our own phrases, at import",
+    "agents.builtin.intents:_pattern": "reads our own phrases, at import",
+    "agents.builtin.intents:_somewhere": "reads our own phrases, at import",
+    "knowledge.management.commands.export_articles:_name": "one class of characters, in a title of 200 at most",
+    "agents.builtin.dialogue_state:_template": "reads our own phrases, at import",
     "lexicon.http.access_log:_readable": "reads the patterns of our own routes",
     "lexicon.server.http_protocol:HttpProtocol.parse": "one class of characters, at the beginning of a piece of 4 KiB",
     "core.observability.logs:choose_request_id": "one class of characters, 128 at most",
     "tenants.middleware:_open": "one class of characters between two texts, of a path that the wire bounds",
     "tenants.middleware:_is_known": "one class of characters, 32 at most",
-    "agents.page_text:_read_html": "runs in a process of its own, which has its time and memory",
+    "knowledge.page_text:_read_html": "runs in a process of its own, which has its time and memory",
     "streaming.widget:frame": "reads origins that staff wrote, each a line of a form",
 }
 

@@ -22,10 +22,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from agents import import_leases, importing
-from agents.article_files import COLUMNS, Draft, read_csv, write_csv
-from agents.importing import Imported, NotImported, import_articles
-from agents.models import TEXT_FIELDS, Article, ArticleVersion, ImportLease
+from knowledge import import_leases, importing
+from knowledge.article_files import COLUMNS, Draft, read_csv, write_csv
+from knowledge.importing import Imported, NotImported, import_articles
+from knowledge.models import TEXT_FIELDS, Article, ArticleVersion, ImportLease
 from tenants.models import Tenant
 from tests.actors import Actor, new_actor
 from tests.client import script

@@ -16,7 +16,7 @@ from functools import partial
 
 import pytest
 
-from agents import analyzer
+from knowledge import analyzer
 from tests.hostile.readers import FILES, MESSAGE, READERS, Reader
 from tests.hostile.shapes import SHAPES, Shape
 

@@ -20,9 +20,9 @@ import psycopg
 import pytest
 from django.db import connection, connections
 
-from agents import article_store, pgvector, vectors
-from agents.embeddings import Vector, _unit
-from agents.models import Article
+from knowledge import article_store, pgvector, vectors
+from knowledge.embeddings import Vector, _unit
+from knowledge.models import Article
 from tenants.models import Tenant
 from tests.actors import new_actor
 from tests.faults.postgresql.cluster import Cluster, unprivileged

@@ -11,15 +11,15 @@ import psycopg
 import pytest
 from django.db import connection
 
-from agents import embedding_worker, inverted_index, pgvector, vectors
-from agents.models import PassageVector
+from knowledge import embedding_worker, inverted_index, pgvector, vectors
+from knowledge.models import PassageVector
 from tests.pgvector.conftest import Embed, by, columns, is_filled, manage, meaning, run, unit
 
 pytestmark = pytest.mark.once
 
 
 def warnings(caplog: Any) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.name == "agents.pgvector"]
+    return [record.getMessage() for record in caplog.records if record.name == "knowledge.pgvector"]
 
 
 def test_vectors_of_before_are_copied_exactly_whatever_their_length(database: str, embed: Embed) -> None:

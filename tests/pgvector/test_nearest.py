@@ -10,8 +10,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from agents import article_store, inverted_index, pgvector, retrieval, vectors
-from agents.models import Article, PassageVector
+from knowledge import article_store, inverted_index, pgvector, retrieval, vectors
+from knowledge.models import Article, PassageVector
 from tenants.models import Tenant
 from tests.actors import new_actor
 from tests.pgvector.conftest import Embed, columns, is_filled, meaning, run, unit

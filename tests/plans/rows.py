@@ -17,8 +17,8 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connection, models, transaction
 from django.db.models.fields import NOT_PROVIDED
 
-from agents.models import Article
 from chats.models import Chat, Connection, IdempotencyRecord, Message, Process, Reply
+from knowledge.models import Article
 from tenants.models import Account, ApiKey, CreditEntry, EndUser, Tenant
 from tests.actors import Actor, new_actor
 from webhooks.models import Delivery, Endpoint

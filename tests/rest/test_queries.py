@@ -12,7 +12,7 @@ from django.apps import apps
 from tenants.models import TenantOwned
 from tests.servers import ROOT
 
-ROOMS = ("lexicon", "tenants", "agents", "webhooks", "chats", "streaming")
+ROOMS = ("core", "tenants", "knowledge", "agents", "webhooks", "chats", "streaming", "lexicon")
 #: The models whose rows belong to a tenant, as the code names them.
 OWNED = {model.__name__ for model in apps.get_models() if issubclass(model, TenantOwned)}
 MANAGERS = {"objects", "_default_manager", "_base_manager"}
@@ -24,7 +24,7 @@ ALL_TENANTS = {
     "tenants.authentication._BY_DIGEST": "finds out whose key it is",
     "tenants.authentication._BY_ID": "reads a key again by an id that a key opened",
     "tenants.known._find_live_keys": "finds out which of the keys somebody shows there are",
-    "agents.vectors.claim_due": "the embedding worker gives every tenant's articles vectors",
+    "knowledge.vectors.claim_due": "the embedding worker gives every tenant's articles vectors",
     "chats.connections._FORGET": "the process's own row of a socket",
     "chats.connections.tidy": "the process's own rows of sockets",
     "chats.connections.dead_keys": "the keys that opened the process's own sockets",
@@ -56,11 +56,11 @@ RUN_BY = {
 }
 #: Who writes SQL by hand, and why.
 BY_HAND = {
-    "agents.pgvector.after_migrate": "makes the column that no model has",
-    "agents.pgvector.fill": "copies the vectors of every tenant into it",
-    "agents.pgvector.put": "writes the copies of rows that were just stored or read",
-    "agents.pgvector.nearest": "compares vectors, within the passages it is given",
-    "agents.pgvector._answers": "asks PostgreSQL what it has",
+    "knowledge.pgvector.after_migrate": "makes the column that no model has",
+    "knowledge.pgvector.fill": "copies the vectors of every tenant into it",
+    "knowledge.pgvector.put": "writes the copies of rows that were just stored or read",
+    "knowledge.pgvector.nearest": "compares vectors, within the passages it is given",
+    "knowledge.pgvector._answers": "asks PostgreSQL what it has",
     "chats.places._store": "takes a free number of the row's tenant, by one statement",
     "chats.places._take_turn": "takes a lock of the server, where sockets are counted",
     "tenants.staff_login._take_turn": "takes a lock of the server, so that logins are counted one after the other",

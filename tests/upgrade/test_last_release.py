@@ -17,9 +17,9 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
 
-from agents.models import Article
 from chats.models import Message, Reply
 from core.db.executor import in_thread
+from knowledge.models import Article
 from tests import settings as test_settings
 from tests.actors import Actor, new_actor
 from tests.client import Socket, read_sse, script

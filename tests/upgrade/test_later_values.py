@@ -12,10 +12,10 @@ import pytest
 from django.core import signing
 from django.test import Client
 
-from agents.models import Article
 from chats import tokens
 from chats.models import Chat, Message, Reply
 from core.db.executor import in_thread
+from knowledge.models import Article
 from streaming.reply_following import _finish
 from tenants.authentication import NoValidKey
 from tenants.models import ApiKey, CreditEntry, Tenant

@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from agents.phrases import SAY
+from agents.builtin.phrases import SAY
 from chats.models import Chat, StaffPresence
 from core.db.executor import in_thread
 from tenants.models import Account

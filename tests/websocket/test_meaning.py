@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from agents import article_store
-from agents.models import Article, PassageVector
 from core.db.executor import in_thread
+from knowledge import article_store
+from knowledge.models import Article, PassageVector
 from tests.client import eventually
 from tests.conftest import served
 from tests.servers import Server

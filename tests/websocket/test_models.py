@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from agents.models import Article
 from core.db.executor import in_thread
+from knowledge.models import Article
 from tenants.models import Account
 from tests.actors import Actor
 from tests.client import SOON, eventually
@@ -171,7 +171,7 @@ Write = Callable[..., Article]
 @pytest.fixture
 def write(live: Any) -> Write:
     """Writes an article of a tenant's."""
-    from agents import article_store
+    from knowledge import article_store
 
     def save(actor: Actor, title: str, body: str) -> Article:
         article = Article(tenant=actor.tenant, title=title, body=body)

@@ -10,12 +10,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from agents.article_files import Draft, Unreadable, find_markdown
-from agents.article_store import save_article
 from agents.evaluation import BadQuestions, Outcome, evaluate, latency, read_questions, report
-from agents.management.commands.import_articles import find_tenant
-from agents.models import Article
-from agents.parser_process import read_file
+from knowledge.article_files import Draft, Unreadable, find_markdown
+from knowledge.article_store import save_article
+from knowledge.management.commands.import_articles import find_tenant
+from knowledge.models import Article
+from knowledge.parser_process import read_file
 from tenants.models import Tenant
 
 #: What the name of a file holds whose questions nothing may be chosen by.

@@ -18,8 +18,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connections, transaction
 
 from agents.catalog import UnknownModel, check_model
-from agents.demo import save_demo_articles
 from core import dev_secrets
+from knowledge.demo import save_demo_articles
 from tenants import keys
 from tenants.models import ApiKey, Tenant
 from tenants.provisioning import do_create_key, do_create_tenant

@@ -1,0 +1,1 @@
+"""How does the built-in agent answer, without any model?"""

@@ -1,0 +1,1 @@
+"""How does a model that is asked over HTTP write a reply?"""
