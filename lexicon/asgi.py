@@ -36,7 +36,7 @@ from lexicon.http import health  # noqa: E402
 from lexicon.http.middleware import TOO_LONG, is_of_api  # noqa: E402
 from lexicon.http.proxies import TrustedProxies  # noqa: E402
 from streaming import engine  # noqa: E402
-from streaming.consumer import ChatConsumer, UnknownSocket  # noqa: E402
+from streaming.socket.consumer import ChatConsumer, UnknownSocket  # noqa: E402
 
 # In a thread that has only just been started there are no connections to close. What asks the database in the pool
 # gives its connection back itself (core/db/executor.py), and pages do when they end.

@@ -91,6 +91,7 @@ INSTALLED_APPS = [
     "webhooks",
     "chats",
     "streaming",
+    "web",
     "lexicon",
     "lexicon.documents",
 ]
@@ -324,7 +325,7 @@ if LOG_LEVEL not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
 LOG_FORMAT = given(env.str, "LOG_FORMAT", "json")
 if LOG_FORMAT not in ("text", "json"):
     raise ImproperlyConfigured(f"LOG_FORMAT must be text or json, not {LOG_FORMAT!r}.")
-_ROOMS = ("core", "tenants", "knowledge", "agents", "webhooks", "chats", "streaming", "lexicon")
+_ROOMS = ("core", "tenants", "knowledge", "agents", "webhooks", "chats", "streaming", "web", "lexicon")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -22,9 +22,9 @@ from core.db.executor import in_thread_until_answered
 from core.errors import CHAT_DELETED, INTERNAL_ERROR, ApiError
 from core.observability import logs
 from streaming import wire
-from streaming.follower import Follower, Token
-from streaming.replay import replay
 from streaming.reply_text import ReplyText
+from streaming.socket.follower import Follower, Token
+from streaming.socket.replay import replay
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from chats.following import ChatSnapshot, Position
 from chats.models import Message
 from core.errors import AUTH_ERROR, ApiError
 from streaming.feed import ChatFeed
-from streaming.follower import Follower
 from streaming.reply_text import ReplyText
+from streaming.socket.follower import Follower
 
 if TYPE_CHECKING:
     from streaming.remote_texts import RemoteTexts

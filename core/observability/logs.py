@@ -136,7 +136,7 @@ class TextFormatter(logging.Formatter):
 
 
 def own_lines_only(record: logging.LogRecord) -> bool:
-    """A filter: without uvicorn's lines on each socket, which hold its query. streaming/consumer.py has its own."""
+    """A filter: without uvicorn's lines on each socket, which hold its query. streaming/socket/log.py has its own."""
     return "WebSocket" not in str(record.msg) and not str(record.msg).startswith("connection ")
 
 

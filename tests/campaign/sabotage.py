@@ -45,7 +45,7 @@ def acknowledge_before_commit() -> None:
     from chats.models import Message
     from chats.posting import Draft
     from streaming import wire
-    from streaming.consumer import ChatConsumer
+    from streaming.socket.consumer import ChatConsumer
 
     promised: contextvars.ContextVar[uuid.UUID | None] = contextvars.ContextVar("promised", default=None)
     carry_out = ChatConsumer._carry_out
@@ -100,7 +100,7 @@ def cursor_on_auto_increment() -> None:
         # Unlocked, two might claim a reply at once, which the database refuses: the sweeper claims instead.
         return post(**{**given, "process_id": None})
 
-    from streaming import consumer
+    from streaming.socket import consumer
 
     consumer.post_message = post_unclaimed
 

@@ -23,7 +23,7 @@ from tests.hostile.shapes import SHAPES
 pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("core", "tenants", "knowledge", "agents", "webhooks", "chats", "streaming", "lexicon")
+ROOMS = ("core", "tenants", "knowledge", "agents", "webhooks", "chats", "streaming", "web", "lexicon")
 #: Modules whose functions take longer than their input is long, or may.
 SLOW = {"re", "unicodedata", "difflib", "csv", "zipfile", "yaml", "markdownify", "bs4", "html.parser"}
 #: Folders and modules that read nothing but what is ours: migrations, settings, and the documents of the API.
@@ -45,7 +45,7 @@ REASONS: dict[Name, str] = {
     "tenants.middleware:_open": "one class of characters between two texts, of a path that the wire bounds",
     "tenants.middleware:_is_known": "one class of characters, 32 at most",
     "knowledge.page_text:_read_html": "runs in a process of its own, which has its time and memory",
-    "streaming.widget:frame": "reads origins that staff wrote, each a line of a form",
+    "web.widget:frame": "reads origins that staff wrote, each a line of a form",
 }
 
 

@@ -18,7 +18,6 @@ from chats.models import Chat, Connection
 from chats.tokens import make_token, read_token
 from core.addresses import network_id
 from core.db.executor import in_thread
-from streaming.page import COOKIE
 from tenants.models import ApiKey, Tenant
 from tests.actors import Actor, new_actor
 from tests.client import Socket, eventually
@@ -28,6 +27,7 @@ from tests.faults.conftest import closed_sockets, new_server, on_own_database
 from tests.page.conftest import browser
 from tests.rest.wire import assert_refused
 from tests.servers import Server
+from web.page import COOKIE
 
 __all__ = ["browser", "closed_sockets", "new_server", "on_own_database", "own_redis"]
 

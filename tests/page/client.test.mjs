@@ -8,7 +8,7 @@ import {
   Transcript,
   backoff,
   decide,
-} from "../../streaming/static/lexicon/lexicon-client.js";
+} from "../../web/static/lexicon/lexicon-client.js";
 
 const STREAM = [
   'id: 1\ndata: {"type":"delta","text":"Grüße 👋🏽, "}\n\n',

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { marked } from "../../streaming/static/lexicon/markdown-parser.js";
-import { Marked } from "../../streaming/static/lexicon/vendor/marked-18.2.1.js";
+import { marked } from "../../web/static/lexicon/markdown-parser.js";
+import { Marked } from "../../web/static/lexicon/vendor/marked-18.2.1.js";
 
 const REPLY = `## Returns
 

@@ -12,7 +12,7 @@ from django.apps import apps
 from tenants.models import TenantOwned
 from tests.servers import ROOT
 
-ROOMS = ("core", "tenants", "knowledge", "agents", "webhooks", "chats", "streaming", "lexicon")
+ROOMS = ("core", "tenants", "knowledge", "agents", "webhooks", "chats", "streaming", "web", "lexicon")
 #: The models whose rows belong to a tenant, as the code names them.
 OWNED = {model.__name__ for model in apps.get_models() if issubclass(model, TenantOwned)}
 MANAGERS = {"objects", "_default_manager", "_base_manager"}
@@ -45,7 +45,7 @@ ALL_TENANTS = {
     "webhooks.endpoints.do_send_again": "staff see every tenant's; joined to the deliveries it is given",
     "webhooks.endpoints.dead_letters": "staff see every tenant's; of the endpoints it is given",
     "webhooks.templatetags.switched_off.endpoints_switched_off": "staff see every tenant's",
-    "streaming.management.commands.demo.stored": "finds out whose key `make run` remembered",
+    "web.management.commands.demo.stored": "finds out whose key `make run` remembered",
 }
 #: Which function runs such a query where it is a statement that was compiled before.
 RUN_BY = {

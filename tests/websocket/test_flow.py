@@ -21,9 +21,9 @@ from chats.models import Message
 from core.errors import CHAT_DELETED, ApiError
 from streaming.coalescer import Coalescer
 from streaming.feed import ChatFeed
-from streaming.follower import MOST_FRAMES, MOST_WAITING, Follower, Token
 from streaming.hub import Hub
 from streaming.reply_text import PIECE_BYTES, ReplyText, split_pieces
+from streaming.socket.follower import MOST_FRAMES, MOST_WAITING, Follower, Token
 from tenants.models import EndUser
 
 SOON = 15.0

@@ -17,9 +17,9 @@ from django.conf import settings
 from chats.connections import Parameters
 from chats.posting import Draft
 from core.errors import AUTH_ERROR, ApiError
-from streaming.frames import FrameError, Ping, Stop, find_client_message_id, read_frame
-from streaming.handshake import read_parameters
 from streaming.heartbeat import Lease
+from streaming.socket.frames import FrameError, Ping, Stop, find_client_message_id, read_frame
+from streaming.socket.handshake import read_parameters
 from tenants.limits import WINDOW_SECONDS, FrameRate, RequestWindows
 
 

@@ -21,10 +21,10 @@ from core.errors import AUTH_ERROR, INTERNAL_ERROR, NOT_FOUND, RATE_LIMIT_EXCEED
 from core.observability import logs, metrics
 from streaming import wire
 from streaming.engine import Engine, engine
-from streaming.follower import Follower
-from streaming.frames import FrameError, Ping, Rate, Stop, find_client_message_id, read_frame
-from streaming.handshake import read_parameters, refuse_stranger
-from streaming.socket_log import log_opened, log_refused
+from streaming.socket.follower import Follower
+from streaming.socket.frames import FrameError, Ping, Rate, Stop, find_client_message_id, read_frame
+from streaming.socket.handshake import read_parameters, refuse_stranger
+from streaming.socket.log import log_opened, log_refused
 from tenants import strangers
 from tenants.authentication import NoValidKey, open_live_key
 from tenants.known import live_keys

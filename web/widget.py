@@ -17,8 +17,8 @@ from django.views.decorators.http import require_safe
 from core.db.executor import in_thread
 from core.error_responses import error_response
 from core.errors import ApiError
-from streaming.page import policy
 from tenants.models import Tenant
+from web.page import policy
 
 #: Minutes, so that a new release is soon everywhere: the address of the script never changes.
 SCRIPT_SECONDS = 300
