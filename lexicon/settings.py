@@ -76,7 +76,7 @@ for _name in ("STRANGERS_PER_MINUTE", "VISITORS_PER_HOUR", "VISITOR_MESSAGES_PER
 INSTALLED_APPS = [
     # It is `runserver`, and brings twisted with it: a quarter of the processor time that any other start would take.
     *(["daphne"] if "runserver" in sys.argv else []),
-    "tenants.apps.StaffAdminConfig",
+    "staff.apps.StaffAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -91,6 +91,7 @@ INSTALLED_APPS = [
     "webhooks",
     "chats",
     "streaming",
+    "staff",
     "web",
     "lexicon",
     "lexicon.documents",
@@ -325,7 +326,7 @@ if LOG_LEVEL not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
 LOG_FORMAT = given(env.str, "LOG_FORMAT", "json")
 if LOG_FORMAT not in ("text", "json"):
     raise ImproperlyConfigured(f"LOG_FORMAT must be text or json, not {LOG_FORMAT!r}.")
-_ROOMS = ("core", "tenants", "knowledge", "agents", "webhooks", "chats", "streaming", "web", "lexicon")
+_ROOMS = ("core", "tenants", "knowledge", "agents", "webhooks", "chats", "streaming", "staff", "web", "lexicon")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

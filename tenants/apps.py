@@ -1,17 +1,9 @@
-"""How does Django know this room, and which admin it has?"""
+"""How does Django know this room?"""
 
 from django.apps import AppConfig
-from django.contrib.admin import apps as admin_apps
 
 
 class TenantsConfig(AppConfig):
     """The app's name to Django."""
 
     name = "tenants"
-
-
-class StaffAdminConfig(admin_apps.AdminConfig):
-    """Django's admin on a site of our own. Named in INSTALLED_APPS; not what "tenants" stands for there."""
-
-    default = False
-    default_site = "tenants.admin_site.StaffSite"

@@ -233,13 +233,13 @@ class EndUser(TenantOwned):
 
 
 class LoginAttempt(models.Model):
-    """A login to the admin that failed in the last quarter of an hour, or is being checked (tenants/staff_login.py)."""
+    """A login to the admin that failed in the last quarter of an hour, or is being checked (staff/login.py)."""
 
     #: A keyed hash of the name that was typed: now and then it is somebody's password.
     who = models.CharField(max_length=64)
     #: The client's address, or its network where one client has a whole network.
     address = models.CharField(max_length=64)
-    #: The id of the browser, "" for one that is not known (tenants/known_browsers.py).
+    #: The id of the browser, "" for one that is not known (staff/known_browsers.py).
     browser = models.CharField(max_length=64, default="", db_default="")
     at = models.DateTimeField(db_default=Now(), db_index=True)
 

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from chats.models import Chat
 from knowledge.models import Article
-from tenants.admin_paging import BoundedPaginator
+from staff.paging import BoundedPaginator
 from tenants.models import ApiKey, CreditEntry, EndUser, Tenant
 from tests.actors import Actor
 from tests.admin.conftest import NewChat, page_of

@@ -13,9 +13,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from chats import admin_chat, staff_replies
+from chats import staff_replies
 from chats.models import Chat, Message, Reply, StaffPresence
 from chats.posting import post_message, read_draft
+from staff import chat_page
 from tests.actors import Actor
 from tests.admin.conftest import NewChat, answers_in, client_of, page_of, staff
 
@@ -281,7 +282,7 @@ def test_an_answer_waits_until_the_agent_has_stopped(
         assert running.stop_requested
         end(running)
 
-    monkeypatch.setattr(admin_chat.time, "sleep", its_owner_stops)
+    monkeypatch.setattr(chat_page.time, "sleep", its_owner_stops)
     assert sam.post(page_of(chat), {"do": "answer", "text": "Now me."}).status_code == 302
     assert [answer.content for answer in answers_in(chat)] == ["Now me."]
 
@@ -289,7 +290,7 @@ def test_an_answer_waits_until_the_agent_has_stopped(
 def test_an_answer_that_waited_in_vain_is_not_lost(
     sam: Client, new_chat: NewChat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admin_chat, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(chat_page, "PATIENCE_SECONDS", 0.2)
     chat = new_chat()
     ask(chat, running=True)
     page = sam.post(page_of(chat), {"do": "answer", "text": "My <long> answer"}).content.decode()

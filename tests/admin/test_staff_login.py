@@ -15,8 +15,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from core.observability import metrics
+from staff.login import PER_NAME, PER_NAME_AND_NETWORK, PER_NETWORK, do_begin
 from tenants.models import LoginAttempt
-from tenants.staff_login import PER_NAME, PER_NAME_AND_NETWORK, PER_NETWORK, do_begin
 
 PASSWORD = "the-right-one-of-sam"
 LOCKED = "Too many logins failed"

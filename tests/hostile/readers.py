@@ -57,9 +57,9 @@ from knowledge.models import Article
 from lexicon.http import access_log
 from lexicon_client.sse import SseParser
 from lexicon_client.text import Text
+from staff.forms import LinesField, SynonymsField
 from streaming.reply_text import cut
 from tenants import keys
-from tenants.admin_forms import LinesField, SynonymsField
 from tests.hostile.shapes import INSTRUCTIONS
 
 #: Longest texts that are tried, in characters: half of a message of the default limit, a third of a reply and of an
@@ -396,8 +396,8 @@ READERS = [
     Reader("agents.builtin.answer_composer:answers_of_two", _answers_of_two, LINE),
     Reader("knowledge.vectors:parts", lambda text: vectors.parts(Article(title="A", body=text)), ARTICLE),
     Reader("agents.evaluation:read_questions", _checked(_file_of_questions, evaluation.BadQuestions), REPLY),
-    Reader("tenants.admin_forms:LinesField.to_python", LinesField().to_python, REPLY),
-    Reader("tenants.admin_forms:SynonymsField.to_python", SynonymsField().to_python, REPLY),
+    Reader("staff.forms:LinesField.to_python", LinesField().to_python, REPLY),
+    Reader("staff.forms:SynonymsField.to_python", SynonymsField().to_python, REPLY),
     # What everybody stands on.
     Reader("core.payload:read_json", _json, BODY),
     Reader("core.payload:text_problem", lambda text: payload.text_problem(text, longest=2 * BODY), BODY),

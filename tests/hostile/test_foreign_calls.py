@@ -23,7 +23,7 @@ from tests.hostile.shapes import SHAPES
 pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("core", "tenants", "knowledge", "agents", "webhooks", "chats", "streaming", "web", "lexicon")
+ROOMS = ("core", "tenants", "knowledge", "agents", "webhooks", "chats", "streaming", "staff", "web", "lexicon")
 #: Modules whose functions take longer than their input is long, or may.
 SLOW = {"re", "unicodedata", "difflib", "csv", "zipfile", "yaml", "markdownify", "bs4", "html.parser"}
 #: Folders and modules that read nothing but what is ours: migrations, settings, and the documents of the API.

@@ -19,10 +19,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, reverse
 
-from tenants.admin_staff import StaffUserAdmin
-from tenants.known_browsers import LIFE, cookie_name
-from tenants.models import LoginAttempt
-from tenants.staff_login import (
+from staff.known_browsers import LIFE, cookie_name
+from staff.login import (
     PER_BROWSER,
     PER_NAME,
     PER_NAME_AND_NETWORK,
@@ -31,6 +29,8 @@ from tenants.staff_login import (
     do_begin,
     do_unlock,
 )
+from staff.users import StaffUserAdmin
+from tenants.models import LoginAttempt
 from tests.admin.conftest import client_of, staff
 from tests.conftest import served
 from tests.servers import Server

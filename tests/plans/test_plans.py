@@ -28,7 +28,7 @@ from chats.replies import leases, recovery, stopping
 from chats.replies.queue import claim_next
 from chats.staff_replies import post_person_reply
 from chats.tokens import make_token
-from tenants.admin_paging import TypedFilter
+from staff.paging import TypedFilter
 from tenants.models import ApiKey, Tenant
 from tests.plans.reading import Watch, large_tables
 from tests.plans.rows import MANY, Large

@@ -12,7 +12,7 @@ from django.apps import apps
 from tenants.models import TenantOwned
 from tests.servers import ROOT
 
-ROOMS = ("core", "tenants", "knowledge", "agents", "webhooks", "chats", "streaming", "web", "lexicon")
+ROOMS = ("core", "tenants", "knowledge", "agents", "webhooks", "chats", "streaming", "staff", "web", "lexicon")
 #: The models whose rows belong to a tenant, as the code names them.
 OWNED = {model.__name__ for model in apps.get_models() if issubclass(model, TenantOwned)}
 MANAGERS = {"objects", "_default_manager", "_base_manager"}
@@ -37,7 +37,7 @@ ALL_TENANTS = {
     "chats.idempotency.do_forget": "the engine's tidying, by age",
     "chats.rating.rated_down": "staff see every chat; joined to the chats it is given",
     "chats.queue_stats.read_backlog": "counts them, for the operator",
-    "chats.admin.ChatAdmin._of_users": "staff find a user of any tenant",
+    "staff.chats.ChatAdmin._of_users": "staff find a user of any tenant",
     "chats.inbox.still_waiting": "staff see every chat; joined to the chats it is given",
     "chats.inbox.longest_waiting": "staff see every chat",
     "webhooks.claims.claim_due": "the courier sends for every tenant",
@@ -63,7 +63,7 @@ BY_HAND = {
     "knowledge.pgvector._answers": "asks PostgreSQL what it has",
     "chats.places._store": "takes a free number of the row's tenant, by one statement",
     "chats.places._take_turn": "takes a lock of the server, where sockets are counted",
-    "tenants.staff_login._take_turn": "takes a lock of the server, so that logins are counted one after the other",
+    "staff.login._take_turn": "takes a lock of the server, so that logins are counted one after the other",
     "lexicon.management.commands.migrate._alone_on_postgresql": "holds a lock of the server",
     "lexicon.data_checks.sqlite_pragmas": "asks SQLite what it was told",
     "core.db.sqlite3.base.DatabaseWrapper.create_cursor": "makes the cursor of every query",

@@ -1,7 +1,7 @@
 """Has this browser logged in to the admin with this name before?
 
 A cookie says so, one for each user: an id of the browser, signed for this user with this password. It lets nobody in;
-it only keeps the failures of others from locking this browser out (tenants/staff_login.py). A new password ends it, and
+it only keeps the failures of others from locking this browser out (staff/login.py). A new password ends it, and
 so does a new hash of the same one, as it ends Django's sessions.
 """
 

@@ -7,8 +7,8 @@ from typing import Any
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest, HttpResponse
 
-from tenants.known_browsers import remember_browser
-from tenants.staff_login import StaffLoginForm
+from staff.known_browsers import remember_browser
+from staff.login import StaffLoginForm
 
 
 class StaffSite(AdminSite):

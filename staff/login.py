@@ -2,7 +2,7 @@
 
 Within 15 minutes 5 failures lock a name for the network they came from, 20 lock a network, and 50 lock a name for all
 networks; whether or not there is such a user. A browser that has logged in with this name before
-(tenants/known_browsers.py) has 5 failures of its own instead: nothing that others do locks it out, and a stolen cookie
+(staff/known_browsers.py) has 5 failures of its own instead: nothing that others do locks it out, and a stolen cookie
 is good for no more than those. Its failures count among everybody's besides.
 
 Each attempt is a row before its password is looked at, so that attempts at once are counted, too. A refused attempt is
@@ -33,7 +33,7 @@ from django.utils.crypto import salted_hmac
 from core.addresses import network_of
 from core.db.executor import release_connections
 from core.refusals import refused
-from tenants.known_browsers import known_browser, may_be_known
+from staff.known_browsers import known_browser, may_be_known
 from tenants.models import LoginAttempt
 
 #: How many failures within the window lock a name for one network, a network, a name, and a browser that is known.

@@ -12,13 +12,13 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
-from chats.admin_chat import ChatPage
 from chats.chats import parse_id
 from chats.inbox import still_waiting
 from chats.models import Chat, Message
 from chats.rating import rated_down
 from core.payload import write_json
-from tenants.admin_paging import PagedAdmin, ReadOnlyAdmin
+from staff.chat_page import ChatPage
+from staff.paging import PagedAdmin, ReadOnlyAdmin
 from tenants.models import EndUser
 
 #: Most tenants whose user of one id is looked for; whoever means one of more looks in their tenant.

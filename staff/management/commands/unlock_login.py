@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from tenants.staff_login import do_unlock
+from staff.login import do_unlock
 
 
 class Command(BaseCommand):

@@ -14,12 +14,12 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from chats import staff_replies
-from chats.admin_transcript import read_transcript
 from chats.changes import change_chat
 from chats.deletion import delete_chat
 from chats.models import Chat, Message
 from core.errors import ApiError
 from core.payload import text_problem, write_json
+from staff.transcript import read_transcript
 
 #: Seconds a person's answer waits for the agent to fall silent; its owner stops within milliseconds.
 PATIENCE_SECONDS = 5.0

@@ -12,7 +12,7 @@ from knowledge.importing import BadDrafts, Imported, NotImported, import_article
 from knowledge.models import Article
 from knowledge.parser_process import read_upload
 from knowledge.web_pages import read_page
-from tenants.admin_forms import tenant_field
+from staff.forms import tenant_field
 
 #: Things that are wrong with an import and are shown.
 SHOWN_PROBLEMS = 50

@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -13,9 +14,9 @@ from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
-from tenants import admin_keys, admin_staff  # noqa: F401 (register the keys, and the staff)
-from tenants.admin_forms import LinesField, OriginsField, SynonymsField
-from tenants.admin_paging import PagedAdmin, ReadOnlyAdmin
+from agents.catalog import UnknownModel, check_address, check_key, check_model
+from staff.forms import LinesField, OriginsField, SynonymsField
+from staff.paging import PagedAdmin, ReadOnlyAdmin
 from tenants.credits import do_grant
 from tenants.models import CreditEntry, EndUser, Tenant
 from tenants.provisioning import do_create_tenant
@@ -54,8 +55,38 @@ class TenantForm(forms.ModelForm):
     )
     forget_model_api_key = forms.BooleanField(label="Forget the stored key", required=False)
 
+    def clean_model(self) -> str:
+        """Raises ValidationError where nobody could answer."""
+        model: str = self.cleaned_data["model"]
+        try:
+            check_model(model)
+        except UnknownModel as error:
+            raise ValidationError(str(error)) from error
+        return model
+
+    def clean_model_base_url(self) -> str:
+        """Raises ValidationError for an address that this server does not connect to for a tenant."""
+        address: str = self.cleaned_data["model_base_url"].strip()
+        try:
+            check_address(address)
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
+        return address
+
+    def clean_new_model_api_key(self) -> str:
+        """Raises ValidationError, which does not say it, for what can be no key."""
+        key: str = self.cleaned_data["new_model_api_key"]
+        try:
+            check_key(key)
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
+        return key
+
     def clean(self) -> dict[str, Any]:
-        """Take the model's key over: the new one, the stored one, or none."""
+        """Take the model's key over: the new one, the stored one, or none.
+
+        Raises ValidationError for an address without a model that is asked there.
+        """
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         new = cleaned.pop("new_model_api_key", "")
         if cleaned.pop("forget_model_api_key", False):
@@ -63,9 +94,12 @@ class TenantForm(forms.ModelForm):
         else:
             cleaned["model_api_key"] = new or self.instance.model_api_key
         self.instance.model_api_key = cleaned["model_api_key"]
+        if cleaned.get("model_base_url") and cleaned.get("model") == "":
+            self.add_error("model", "Name the model that is asked at this address, for example openai:llama3.2.")
         return cleaned
 
 
+@admin.register(Tenant)
 class TenantAdmin(PagedAdmin):
     """Tenants. Registered by the agents' room, which knows the models a tenant may name."""
 

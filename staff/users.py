@@ -18,8 +18,8 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
-from tenants.admin_paging import PagedAdmin
-from tenants.staff_login import do_unlock
+from staff.login import do_unlock
+from staff.paging import PagedAdmin
 
 #: What the permission to change users lets change.
 PERSONAL_FIELDS = ("first_name", "last_name", "email")

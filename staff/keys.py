@@ -12,8 +12,8 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from tenants.admin_forms import tenant_field
-from tenants.admin_paging import PagedAdmin
+from staff.forms import tenant_field
+from staff.paging import PagedAdmin
 from tenants.models import ApiKey
 from tenants.provisioning import do_create_key, do_revoke_key
 

@@ -18,12 +18,12 @@ from django.urls import path, reverse
 from django.utils.html import format_html_join
 from django.utils.safestring import mark_safe
 
-from agents.admin_import import SHOWN_PROBLEMS, ExportForm, ImportForm
 from knowledge import article_store
 from knowledge.article_files import write_csv
 from knowledge.models import Article
-from tenants.admin_forms import tenant_field
-from tenants.admin_paging import PagedAdmin, TypedFilter
+from staff.article_import import SHOWN_PROBLEMS, ExportForm, ImportForm
+from staff.forms import tenant_field
+from staff.paging import PagedAdmin, TypedFilter
 
 #: Earlier versions of an article that its page lists.
 SHOWN_VERSIONS = 50
@@ -45,6 +45,7 @@ class LanguageFilter(TypedFilter):
         return queryset.filter(language=self.value()) if self.value() else queryset
 
 
+@admin.register(Article)
 class ArticleAdmin(PagedAdmin):
     """Articles, what they said before, and the ways in and out of them."""
 

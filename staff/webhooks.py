@@ -17,8 +17,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from core.outbound import Forbidden, check_url
-from tenants.admin_forms import tenant_field
-from tenants.admin_paging import PagedAdmin, ReadOnlyAdmin
+from staff.forms import tenant_field
+from staff.paging import PagedAdmin, ReadOnlyAdmin
 from webhooks import endpoints
 from webhooks.models import Delivery, Endpoint
 from webhooks.signing import GRACE_HOURS

@@ -1,1 +1,0 @@
-"""What do pages ask this room?"""
