@@ -1,6 +1,6 @@
 """How does a customer's backend make conversations and read them?
 
-The POST that streams a reply is in `streaming/sse.py`.
+The POST that streams a reply is in `streaming/sse/views.py`.
 """
 
 from __future__ import annotations

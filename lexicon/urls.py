@@ -22,7 +22,7 @@ from core.error_responses import error_response
 from core.errors import ApiError
 from lexicon.documents import views as documents
 from lexicon.http import health, metrics_view
-from streaming.sse import conversation_messages, conversation_stream
+from streaming.sse.views import conversation_messages, conversation_stream
 from web import page, widget
 
 

@@ -13,7 +13,7 @@ from chats.models import Reply
 from chats.posting import Posted, post_message
 from core.db.executor import in_thread
 from lexicon.asgi import application
-from streaming import sse
+from streaming.sse import views
 from streaming.engine import engine
 from tests.actors import Actor
 from tests.client import SOON, eventually
@@ -54,7 +54,7 @@ async def test_a_reply_is_written_though_its_client_left_while_the_question_was_
     async def look_in_vain() -> None:
         """The reconciler would find the reply a second later."""
 
-    monkeypatch.setattr(sse, "post_message", post_slowly)
+    monkeypatch.setattr(views, "post_message", post_slowly)
     monkeypatch.setattr(engine()._reconciler, "reconcile_owned", look_in_vain)
     client = asking(acme, await in_thread(acme.new_conversation))
     await client.send_input({"type": "http.request", "body": b'{"message": "hello"}'})

@@ -14,7 +14,7 @@ import pytest
 
 from chats.changes import change_chat
 from core.db.executor import in_thread
-from streaming.sse import _paced
+from streaming.sse.views import _paced
 from tests.actors import Actor
 from tests.client import read_sse, script
 from tests.rest.wire import UUID, held, posted, said_by, verbatim

@@ -16,7 +16,7 @@ from chats import tokens
 from chats.models import Chat, Message, Reply
 from core.db.executor import in_thread
 from knowledge.models import Article
-from streaming.reply_following import _finish
+from streaming.sse.reply_following import _finish
 from tenants.authentication import NoValidKey
 from tenants.models import ApiKey, CreditEntry, Tenant
 from tests.actors import Actor, new_actor

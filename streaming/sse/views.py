@@ -25,7 +25,7 @@ from core.errors import IDEMPOTENCY_CONFLICT, UNSUPPORTED_MEDIA_TYPE, ApiError, 
 from core.payload import read_object
 from streaming import wire
 from streaming.engine import Engine, engine
-from streaming.reply_following import Finished, follow_reply
+from streaming.sse.reply_following import Finished, follow_reply
 from tenants.middleware import caller
 from tenants.models import ApiKey
 

@@ -1,0 +1,1 @@
+"""How does a reply get over Server-Sent Events?"""
