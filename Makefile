@@ -97,7 +97,7 @@ $(VENV)-last-release/.installed: tests/upgrade/last_release.txt requirements.txt
 
 # Those of docs/images. Needs chromium; look at what it made.
 pictures: $(VENV)/.installed-dev
-	@SECRET_KEY=only-for-pictures DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python -m tests.page.pictures
+	@SECRET_KEY=only-for-pictures DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python -m tests.web.pictures
 
 # Needs uv. One file for all interpreters and platforms.
 requirements:

@@ -20,7 +20,7 @@ import httpx
 import psycopg
 
 from benchmarks.places import PEERS_PYTHON, ROOT
-from tests.servers import Server, free_port
+from tests.support.servers import Server, free_port
 
 _LIMITS = ["--rest-per-minute", "1000000", "--ws-messages-per-second", "1000", "--ws-connections", "100000"]
 _UVICORN = ["-m", "uvicorn", "--loop", "uvloop", "--http", "httptools", "--log-level", "warning", "--no-access-log"]

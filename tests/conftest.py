@@ -23,9 +23,9 @@ from django.db import connections
 from django.test.utils import setup_databases, teardown_databases
 
 from tests import settings as test_settings
-from tests.actors import Actor, new_actor
-from tests.failures import KEY
-from tests.servers import Server
+from tests.support.actors import Actor, new_actor
+from tests.support.failures import KEY
+from tests.support.servers import Server
 
 Server.forked = True
 
@@ -103,8 +103,8 @@ def own_database(pristine: str, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def model_server(folder: Path) -> Iterator[str]:
-    """The base URL of a scripted model (tests/model_server.py says what it can do)."""
-    from tests.model_server import run_in_process
+    """The base URL of a scripted model (tests/support/model_server.py says what it can do)."""
+    from tests.support.model_server import run_in_process
 
     with run_in_process(folder / "model.log") as base_url:
         yield base_url

@@ -11,8 +11,8 @@ from core import client_sessions
 from knowledge import article_store
 from knowledge.models import Article
 from tenants.models import Tenant
-from tests.actors import new_actor
-from tests.model_server import ModelServer
+from tests.support.actors import new_actor
+from tests.support.model_server import ModelServer
 
 Write = Callable[..., Article]
 

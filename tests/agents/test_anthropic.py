@@ -13,8 +13,8 @@ from agents.providers.anthropic import OUTPUT_TOKENS, AnthropicAgent, Message
 from agents.providers.deadline import Timeouts
 from agents.toolbox import TOOLS
 from knowledge.excerpts import Passage
-from tests.client import SOON
-from tests.model_server import ModelServer
+from tests.support.client import SOON
+from tests.support.model_server import ModelServer
 
 #: No database decides it.
 pytestmark = pytest.mark.once

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from agents.providers.read_ticker import ReadTicker
-from tests.client import SOON
+from tests.support.client import SOON
 
 #: No database decides it.
 pytestmark = pytest.mark.once

@@ -26,8 +26,8 @@ from agents.rounds import Rounds
 from core.client_sessions import session
 from core.db.fields import Unreadable
 from knowledge.excerpts import Passage
-from tests.client import script
-from tests.model_server import ModelServer
+from tests.support.client import script
+from tests.support.model_server import ModelServer
 
 UNKNOWN = [
     "gpt-4o",

@@ -19,7 +19,7 @@ from knowledge import article_store, retrieval
 from knowledge.demo import demo_articles, save_demo_articles
 from knowledge.models import Article
 from tenants.models import Tenant
-from tests.servers import ROOT
+from tests.support.servers import ROOT
 
 #: No database decides it.
 pytestmark = pytest.mark.once

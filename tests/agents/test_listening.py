@@ -15,7 +15,7 @@ from agents.contract import AgentFailure, End, Event, Request, Text
 from agents.providers import stream_reader
 from agents.providers.openai_compatible import OpenAICompatibleAgent
 from tests.agents.test_remote import PATIENT
-from tests.client import SOON
+from tests.support.client import SOON
 
 #: No database decides it.
 pytestmark = pytest.mark.once

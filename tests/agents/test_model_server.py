@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.client import SOON, script
-from tests.model_server import ModelServer, read_script, run_in_process, tokens_of
+from tests.support.client import SOON, script
+from tests.support.model_server import ModelServer, read_script, run_in_process, tokens_of
 
 #: No database decides it.
 pytestmark = pytest.mark.once

@@ -14,8 +14,8 @@ from agents.providers.deadline import Timeouts
 from agents.providers.openai_compatible import OpenAICompatibleAgent
 from agents.toolbox import TOOLS
 from knowledge.excerpts import Passage
-from tests.client import SOON, script
-from tests.model_server import ModelServer
+from tests.support.client import SOON, script
+from tests.support.model_server import ModelServer
 
 #: No database decides it.
 pytestmark = pytest.mark.once

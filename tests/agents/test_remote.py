@@ -20,8 +20,8 @@ from agents.providers.openai_compatible import OpenAICompatibleAgent
 from agents.providers.remote import RemoteAgent
 from agents.toolbox import TOOLS
 from core import client_sessions
-from tests.client import SOON, script
-from tests.model_server import CANARY, ModelServer
+from tests.support.client import SOON, script
+from tests.support.model_server import CANARY, ModelServer
 
 #: No database decides it.
 pytestmark = pytest.mark.once

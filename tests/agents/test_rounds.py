@@ -31,8 +31,8 @@ from agents.providers.openai_compatible import OpenAICompatibleAgent
 from agents.rounds import MOST_ROUNDS, Rounds
 from core import client_sessions
 from knowledge.excerpts import Passage
-from tests.client import SOON, script
-from tests.model_server import ModelServer
+from tests.support.client import SOON, script
+from tests.support.model_server import ModelServer
 
 #: No database decides it.
 pytestmark = pytest.mark.once

@@ -16,9 +16,9 @@ from knowledge import article_store, embedding_worker, embeddings, pgvector, ran
 from knowledge.excerpts import Passage
 from knowledge.models import Article, PassageVector
 from tenants.models import Tenant
-from tests import embeddings_route
 from tests.agents.conftest import Write
-from tests.model_server import ModelServer
+from tests.support import embeddings_route
+from tests.support.model_server import ModelServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

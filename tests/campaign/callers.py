@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx
 
-from tests.actors import Actor
 from tests.campaign.history import History
+from tests.support.actors import Actor
 
 HTTP: dict[str, Any] = {"timeout": httpx.Timeout(30, connect=10), "verify": False}
 

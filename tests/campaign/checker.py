@@ -28,7 +28,7 @@ from typing import Any
 
 from tests.campaign.connections import check_connections
 from tests.campaign.history import Line
-from tests.model_server import read_script, tokens_of
+from tests.support.model_server import read_script, tokens_of
 
 Stored = list[dict[str, Any]]
 
@@ -58,7 +58,7 @@ class Verdict:
 
 
 def scripted(content: str) -> str:
-    """What the scripted model answers (tests/model_server.py)."""
+    """What the scripted model answers (tests/support/model_server.py)."""
     return "".join(tokens_of(read_script(content), "test", [{"content": content}]))
 
 

@@ -18,8 +18,8 @@ from urllib.parse import urlencode
 
 import websockets
 
-from tests.actors import Actor
 from tests.campaign.history import History
+from tests.support.actors import Actor
 
 #: Close codes after which coming back as one was changes nothing.
 FOR_GOOD = {4400, 4401, 4403, 4404, 4410}

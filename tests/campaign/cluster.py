@@ -15,12 +15,12 @@ from typing import Any
 
 import httpx
 
-from tests.actors import UNLIMITED, Actor
 from tests.campaign.database import Database
 from tests.cluster.conftest import OwnRedis
-from tests.model_server import run_in_process
-from tests.servers import Server
 from tests.shipping import nginx
+from tests.support.actors import UNLIMITED, Actor
+from tests.support.model_server import run_in_process
+from tests.support.servers import Server
 
 LEASE = 3.0
 DRAIN = 3.0

@@ -24,8 +24,8 @@ from django.db import connections
 
 from chats.models import Chat, Message, Reply
 from tenants.models import Account, CreditEntry
-from tests.actors import Actor, new_actor
-from tests.servers import ROOT
+from tests.support.actors import Actor, new_actor
+from tests.support.servers import ROOT
 
 T = TypeVar("T")
 

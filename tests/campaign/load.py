@@ -12,11 +12,11 @@ from typing import Any
 
 from chats.models import Chat
 from tenants.models import EndUser
-from tests.actors import Actor
 from tests.campaign.clients import Talker
 from tests.campaign.database import Database
 from tests.campaign.history import History
-from tests.client import script
+from tests.support.actors import Actor
+from tests.support.client import script
 
 _number = itertools.count(1)
 

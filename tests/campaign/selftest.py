@@ -11,7 +11,6 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from tests.actors import Actor
 from tests.campaign.callers import pry
 from tests.campaign.checker import Verdict, check
 from tests.campaign.clients import Talker
@@ -19,6 +18,7 @@ from tests.campaign.cluster import Cluster, Model
 from tests.campaign.database import Databases
 from tests.campaign.history import History
 from tests.campaign.load import all_ready, closed_loop, leave_all, message, new_chats, settle
+from tests.support.actors import Actor
 
 Part = Callable[[Cluster, History], Awaitable[list[Actor]]]
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.actors import Actor
 from tests.campaign.checker import Verdict, check
 from tests.campaign.clients import Talker
 from tests.campaign.cluster import Cluster, Model
 from tests.campaign.database import Database, Databases
 from tests.campaign.history import History
 from tests.campaign.load import leave_all, settle
+from tests.support.actors import Actor
 
 
 @dataclass

@@ -15,7 +15,7 @@ from chats.models import Chat, Process, Reply
 from chats.posting import Draft, Posted, post_message
 from chats.replies.ending import Ended, Outcome, end_reply
 from tenants.models import Tenant
-from tests.actors import Actor, new_actor
+from tests.support.actors import Actor, new_actor
 
 
 @pytest.fixture

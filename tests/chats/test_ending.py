@@ -16,8 +16,8 @@ from chats.staff_replies import post_person_reply
 from chats.statuses import REASON_CHARACTERS
 from tenants.credits import do_grant
 from tenants.models import Account, CreditEntry
-from tests.actors import Actor
 from tests.chats.conftest import end
+from tests.support.actors import Actor
 
 Post = Callable[..., Posted]
 

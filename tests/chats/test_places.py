@@ -14,8 +14,8 @@ from chats.models import Chat, Connection, Process
 from core.addresses import network_id
 from core.errors import CONNECTION_LIMIT_EXCEEDED, ApiError
 from tenants.models import ApiKey, Tenant
-from tests.actors import Actor
 from tests.chats.conftest import die
+from tests.support.actors import Actor
 
 ADDRESS = "203.0.113.7"
 

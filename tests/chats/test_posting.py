@@ -13,8 +13,8 @@ from chats.posting import Posted
 from core.errors import ApiError
 from tenants.credits import do_grant
 from tenants.models import Account, Tenant
-from tests.actors import Actor
 from tests.chats.conftest import end
+from tests.support.actors import Actor
 
 Post = Callable[..., Posted]
 

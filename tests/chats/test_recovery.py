@@ -24,8 +24,8 @@ from chats.replies.stopping import request_stop
 from core.observability import metrics
 from tenants.credits import do_grant
 from tenants.models import Account, CreditEntry, Tenant
-from tests.actors import Actor
 from tests.chats.conftest import die, end
+from tests.support.actors import Actor
 
 Post = Callable[..., Posted]
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from lexicon_client import AsyncClient, AsyncCustomerClient, Client, CustomerClient
-from tests.actors import Actor
+from tests.support.actors import Actor
 from tests.websocket.conftest import model
 
 __all__ = ["model"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lexicon_client import AsyncClient, ChatInUse, ChatNotFound, Client, InvalidRequest, UserNotFound
-from tests.actors import Actor
-from tests.client import Socket
+from tests.support.actors import Actor
+from tests.support.client import Socket
 from tests.websocket.conftest import Model
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from chats.models import Chat
 from lexicon_client import AsyncCustomerClient, CustomerClient, IdempotencyConflict
-from tests.actors import Actor
+from tests.support.actors import Actor
 from tests.websocket.conftest import Model
 
 WORDS = "one two three four five six"

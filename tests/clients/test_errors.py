@@ -20,8 +20,8 @@ from lexicon_client import (
 )
 from lexicon_client.backoff import STEPS, Backoff
 from tenants.models import Tenant
-from tests.actors import Actor
-from tests.servers import free_port
+from tests.support.actors import Actor
+from tests.support.servers import free_port
 from tests.websocket.conftest import Model
 
 

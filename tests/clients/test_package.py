@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.actors import Actor
-from tests.servers import ROOT
+from tests.support.actors import Actor
+from tests.support.servers import ROOT
 
 #: No database decides it (tests/__main__.py).
 pytestmark = pytest.mark.once

@@ -12,9 +12,9 @@ from core.db.executor import in_thread
 from lexicon_client import AsyncClient, ChatDeleted, Client, RateLimitExceeded, ServiceUnavailable, Unreachable
 from lexicon_client.session import Session
 from lexicon_client.text import Token
-from tests.actors import Actor
-from tests.client import SOON
 from tests.resume.test_replay import tell
+from tests.support.actors import Actor
+from tests.support.client import SOON
 from tests.websocket.conftest import Model
 
 WORDS = "one two three four five six"

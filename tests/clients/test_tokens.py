@@ -9,8 +9,8 @@ import pytest
 from chats.models import Chat
 from core.db.executor import in_thread
 from lexicon_client import AsyncChatSession, AsyncClient, AuthError, ChatSession, Client
-from tests.actors import Actor
-from tests.client import SOON
+from tests.support.actors import Actor
+from tests.support.client import SOON
 from tests.websocket.conftest import Model
 
 WORDS = "one two three four five six"

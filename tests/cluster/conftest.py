@@ -16,10 +16,10 @@ import redis
 from django.db import OperationalError, connection, transaction
 
 from tests import settings as test_settings
-from tests.actors import Actor
-from tests.client import Socket
 from tests.faults.conftest import acme, new_server, on_own_database
-from tests.servers import Server, free_port
+from tests.support.actors import Actor
+from tests.support.client import Socket
+from tests.support.servers import Server, free_port
 
 __all__ = ["acme", "new_server", "on_own_database"]
 

@@ -16,8 +16,8 @@ from streaming.hints import Hint, HintBus, group, message
 from streaming.remote_texts import RemoteTexts
 from streaming.reply_text import ReplyText
 from streaming.text_publisher import LiveTextPublisher, key
-from tests.client import SOON
 from tests.cluster.conftest import OwnRedis
+from tests.support.client import SOON
 
 #: Libraries leave a connection that they lost to the garbage, which may be looked through at any moment.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <StreamWriter:ResourceWarning")

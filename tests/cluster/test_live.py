@@ -11,10 +11,10 @@ import redis
 from core.db.executor import in_thread
 from tenants.models import ApiKey
 from tenants.provisioning import do_revoke_key
-from tests.actors import Actor
-from tests.client import SOON, Socket, read_sse, script
 from tests.cluster.conftest import OwnRedis
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.client import SOON, Socket, read_sse, script
+from tests.support.servers import Server
 
 Pair = tuple[Server, Server]
 TEXT = " ".join(f"word{number}" for number in range(60))

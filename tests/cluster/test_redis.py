@@ -13,11 +13,11 @@ import redis
 
 from core.db.executor import in_thread
 from tenants.models import Tenant
-from tests.actors import Actor
-from tests.client import Socket, eventually, script
 from tests.cluster.conftest import OwnRedis, fall_asleep
 from tests.cluster.test_live import TEXT, Pair, opened, release, until_said
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.client import Socket, eventually, script
+from tests.support.servers import Server
 
 
 async def redis_state(server: Server) -> str:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.client import Socket
+from tests.support.client import Socket
 from tests.websocket.conftest import model, staff
 
 __all__ = ["closed_sockets", "model", "staff"]

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from lexicon.documents import asyncapi, openapi
 from lexicon.documents.events import EVENTS, FRAMES
-from tests.client import read_sse
+from tests.support.client import read_sse
 
 #: Headers that come with any answer over HTTP and that no document lists.
 COMMON_HEADERS = {

@@ -21,9 +21,9 @@ import pytest
 import yaml
 from django.core.management import get_commands, load_command_class
 
-from tests.client import read_sse
 from tests.documents.contract import check_request, operations
-from tests.servers import ROOT
+from tests.support.client import read_sse
+from tests.support.servers import ROOT
 
 #: No database decides it.
 pytestmark = pytest.mark.once
@@ -44,9 +44,9 @@ PROGRAMS = {
     ("rest.md", "bash"): "tests/documents/test_markdown.py",
     ("sse.md", "python"): "tests/documents/test_markdown.py",
     ("websocket.md", "javascript"): "tests/documents/test_markdown.py",
-    ("tokens-and-widget.md", "bash"): "tests/page/test_widget.py",
-    ("tokens-and-widget.md", "python"): "tests/page/shop.py",
-    ("tokens-and-widget.md", "javascript"): "tests/page/test_widget.py",
+    ("tokens-and-widget.md", "bash"): "tests/web/test_widget.py",
+    ("tokens-and-widget.md", "python"): "tests/web/shop.py",
+    ("tokens-and-widget.md", "javascript"): "tests/web/test_widget.py",
     ("webhooks.md", "python"): "tests/webhooks/test_documents.py",
     ("webhooks.md", "javascript"): "tests/webhooks/test_documents.py",
 }

@@ -17,9 +17,9 @@ from jsonschema import Draft7Validator, Draft202012Validator
 from core.errors import ERRORS
 from lexicon.documents import asyncapi, openapi
 from lexicon.documents.events import FRAMES
-from tests.actors import Actor
 from tests.documents.contract import at, check_event, check_frame, operations, problems, references
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.servers import Server
 
 #: No database decides it.
 pytestmark = pytest.mark.once

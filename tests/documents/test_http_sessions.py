@@ -21,10 +21,10 @@ from django.db.backends.utils import CursorWrapper
 
 from chats.changes import change_chat
 from core.db.executor import in_thread
-from tests.actors import Actor
-from tests.client import read_sse, script
 from tests.documents.contract import check_answer, check_request, documented, operations
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.client import read_sse, script
+from tests.support.servers import Server
 
 #: No database decides it.
 pytestmark = pytest.mark.once

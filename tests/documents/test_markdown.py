@@ -16,11 +16,11 @@ from core.errors import ERRORS, ErrorKind
 from lexicon.documents import openapi
 from lexicon.documents.events import SOCKET_ERRORS, close_codes
 from lexicon.documents.shapes import failure
-from tests.client import read_sse
 from tests.documents.contract import check_event, check_frame, problems
 from tests.readme.demo import Demo
 from tests.readme.test_quick_start import run
-from tests.servers import ROOT
+from tests.support.client import read_sse
+from tests.support.servers import ROOT
 
 #: No database decides it.
 pytestmark = pytest.mark.once

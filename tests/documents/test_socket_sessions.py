@@ -14,11 +14,11 @@ from django.db import connection
 
 from core.db.executor import in_thread
 from lexicon.documents.events import EVENTS, SOCKET_ERRORS, close_codes
-from tests.actors import Actor, new_actor
-from tests.client import Socket
 from tests.documents.contract import check_event, check_frame
 from tests.documents.test_http_sessions import until_it_answers
-from tests.servers import Server
+from tests.support.actors import Actor, new_actor
+from tests.support.client import Socket
+from tests.support.servers import Server
 from tests.websocket.conftest import Model, Staff
 
 pytestmark = pytest.mark.usefixtures("closed_sockets")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from django.db import connections
 
-from tests.actors import Actor, new_actor
-from tests.client import Socket
-from tests.servers import Server
+from tests.support.actors import Actor, new_actor
+from tests.support.client import Socket
+from tests.support.servers import Server
 
 #: A short lease: what waits for one waits seconds, not tens of them. Beat, sweep and margin follow from it.
 LEASE = "2"

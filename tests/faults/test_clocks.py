@@ -10,11 +10,11 @@ import pytest
 
 from chats.models import Reply
 from core.db.executor import in_thread
-from tests.actors import Actor
-from tests.client import Socket, script
 from tests.faults.conftest import LEASE
-from tests.servers import Server
 from tests.settings import ON_SQLITE
+from tests.support.actors import Actor
+from tests.support.client import Socket, script
+from tests.support.servers import Server
 
 NewServer = Callable[..., Server]
 

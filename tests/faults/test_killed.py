@@ -14,9 +14,9 @@ from chats.models import Checkpoint, Connection, Message, Reply
 from core.db.executor import in_thread
 from tenants.credits import do_grant
 from tenants.models import Account, CreditEntry
-from tests.actors import Actor
-from tests.client import Socket, eventually, script
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.client import Socket, eventually, script
+from tests.support.servers import Server
 
 NewServer = Callable[..., Server]
 

@@ -18,9 +18,9 @@ import pytest
 from chats.models import Message
 from core.db.executor import in_thread
 from tenants.models import Tenant
-from tests.actors import Actor
-from tests.client import Socket, eventually, read_sse, script
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.client import Socket, eventually, read_sse, script
+from tests.support.servers import Server
 
 NewServer = Callable[..., Server]
 

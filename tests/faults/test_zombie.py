@@ -11,10 +11,10 @@ import httpx
 
 from chats.models import Reply
 from core.db.executor import in_thread
-from tests.actors import Actor
-from tests.client import Socket, eventually, script
 from tests.faults.test_killed import all_said, begin
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.client import Socket, eventually, script
+from tests.support.servers import Server
 
 NewServer = Callable[..., Server]
 

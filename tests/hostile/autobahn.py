@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.servers import ROOT, free_port
+from tests.support.servers import ROOT, free_port
 
 #: The suite's own virtualenv.
 FOLDER = ROOT / ".venv-autobahn"

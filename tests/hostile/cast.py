@@ -15,7 +15,7 @@ from knowledge.demo import save_demo_articles
 from knowledge.models import Article
 from tenants.models import ApiKey, EndUser
 from tenants.provisioning import do_create_key, do_create_tenant
-from tests.actors import UNLIMITED
+from tests.support.actors import UNLIMITED
 
 #: What Acme knows, besides the shop's articles: one article in each of these languages.
 LANGUAGES = {

@@ -9,9 +9,9 @@ import sys
 from dataclasses import asdict
 from typing import Any, Self
 
-from tests.forkserver import ROOT
 from tests.hostile.figures import Figures
 from tests.hostile.watch import PATIENCE, Watched
+from tests.support.forkserver import ROOT
 
 #: How long a program may take to start, and to do what takes it longest, beyond that, in seconds.
 LEEWAY = 30.0

@@ -16,8 +16,8 @@ from urllib.parse import urlencode
 
 import httpx
 
-from tests.actors import Actor
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.servers import Server
 
 #: How long a test waits for what should happen, in seconds: a deadline, not a measure.
 SOON = 30.0

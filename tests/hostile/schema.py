@@ -82,8 +82,8 @@ def _served(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
     django.setup()
     call_command("migrate", verbosity=0)
-    from tests.actors import new_actor
-    from tests.servers import Server
+    from tests.support.actors import new_actor
+    from tests.support.servers import Server
 
     actors = {name: new_actor(name, model="builtin", message_limit=1_000_000) for name in ("acme", "globex")}
     server = Server(database_url=os.environ["DATABASE_URL"], log=folder / "server.log", STRANGERS_PER_MINUTE="0")

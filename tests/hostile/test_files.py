@@ -25,8 +25,8 @@ from knowledge import parser_process
 from knowledge.article_files import MOST_FILES, MOST_ROWS, Draft, Unreadable
 from knowledge.models import Article
 from tenants.models import Tenant
-from tests.actors import new_actor
-from tests.servers import ROOT
+from tests.support.actors import new_actor
+from tests.support.servers import ROOT
 
 pytestmark = pytest.mark.once
 

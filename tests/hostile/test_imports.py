@@ -27,8 +27,8 @@ from knowledge.article_files import COLUMNS, Draft, read_csv, write_csv
 from knowledge.importing import Imported, NotImported, import_articles
 from knowledge.models import TEXT_FIELDS, Article, ArticleVersion, ImportLease
 from tenants.models import Tenant
-from tests.actors import Actor, new_actor
-from tests.client import script
+from tests.support.actors import Actor, new_actor
+from tests.support.client import script
 
 SOON = 60.0
 

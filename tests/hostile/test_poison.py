@@ -17,10 +17,10 @@ from chats.models import Checkpoint, Process, Reply
 from core.db.executor import in_thread
 from tenants.credits import do_grant
 from tenants.models import Account, CreditEntry
-from tests.actors import Actor
 from tests.campaign.cluster import Replica
-from tests.client import Socket, eventually, read_sse, script
 from tests.faults.conftest import LEASE, acme, closed_sockets, on_own_database
+from tests.support.actors import Actor
+from tests.support.client import Socket, eventually, read_sse, script
 
 __all__ = ["acme", "closed_sockets", "on_own_database"]
 

@@ -23,9 +23,9 @@ from django.db import connections
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from tests.actors import Actor, new_actor
 from tests.conftest import new_database
-from tests.servers import Server
+from tests.support.actors import Actor, new_actor
+from tests.support.servers import Server
 
 TOKEN = "a" * 32  # Cookie and header say the same: that is all that forgery protection asks for.
 FORM = ("Content-Type", "application/x-www-form-urlencoded")

@@ -31,9 +31,9 @@ from staff.login import (
 )
 from staff.users import StaffUserAdmin
 from tenants.models import LoginAttempt
-from tests.admin.conftest import client_of, staff
 from tests.conftest import served
-from tests.servers import Server
+from tests.staff.conftest import client_of, staff
+from tests.support.servers import Server
 
 PASSWORD = "the-right-one-of-sam"
 NEW_PASSWORD = "a-password-of-the-attacker"

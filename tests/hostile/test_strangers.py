@@ -23,13 +23,13 @@ from core.db.executor import in_thread
 from tenants import keys
 from tenants.models import ApiKey
 from tenants.provisioning import do_create_key, do_revoke_key
-from tests.actors import Actor
-from tests.client import Socket
 from tests.cluster.conftest import OwnRedis, new_process, own_redis
 from tests.conftest import served
 from tests.faults.conftest import closed_sockets, new_server, on_own_database
 from tests.rest.wire import assert_refused
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.client import Socket
+from tests.support.servers import Server
 
 __all__ = ["closed_sockets", "new_process", "new_server", "on_own_database", "own_redis"]
 

@@ -19,14 +19,14 @@ from chats.tokens import make_token, read_token
 from core.addresses import network_id
 from core.db.executor import in_thread
 from tenants.models import ApiKey, Tenant
-from tests.actors import Actor, new_actor
-from tests.client import Socket, eventually
 from tests.cluster.conftest import own_redis
 from tests.conftest import served
 from tests.faults.conftest import closed_sockets, new_server, on_own_database
-from tests.page.conftest import browser
 from tests.rest.wire import assert_refused
-from tests.servers import Server
+from tests.support.actors import Actor, new_actor
+from tests.support.client import Socket, eventually
+from tests.support.servers import Server
+from tests.web.conftest import browser
 from web.page import COOKIE
 
 __all__ = ["browser", "closed_sockets", "new_server", "on_own_database", "own_redis"]

@@ -17,11 +17,11 @@ import httpx
 import pytest
 
 from lexicon.server.http_protocol import MAX_HEAD
-from tests.actors import Actor
 from tests.conftest import served
 from tests.hostile.raw_client import SOON, TEXT, Raw, assert_serves, errors, handshake, log, refusals, refused, wait_for
 from tests.rest.wire import assert_refused
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.servers import Server
 
 #: No database decides it.
 pytestmark = pytest.mark.once

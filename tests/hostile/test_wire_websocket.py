@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from lexicon.server.websocket_protocol import CONTROL_FRAMES_PER_SECOND, FRAGMENTS_PER_MESSAGE
-from tests.actors import Actor
 from tests.hostile.raw_client import (
     BINARY,
     CLOSE,
@@ -24,7 +23,8 @@ from tests.hostile.raw_client import (
     log,
     refused,
 )
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.servers import Server
 
 #: No database decides it.
 pytestmark = pytest.mark.once

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import httpx
 
-from tests.client import eventually
-from tests.servers import Server
+from tests.support.client import eventually
+from tests.support.servers import Server
 
 NewServer = Callable[..., Server]
 

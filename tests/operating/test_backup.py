@@ -19,11 +19,11 @@ import pytest
 from core.db.executor import in_thread
 from lexicon.backup import BackupError, back_up, libpq_environment
 from tests import settings as test_settings
-from tests.actors import Actor
-from tests.client import eventually, script
 from tests.faults.test_killed import history
-from tests.forkserver import run_python
-from tests.servers import ROOT, Server
+from tests.support.actors import Actor
+from tests.support.client import eventually, script
+from tests.support.forkserver import run_python
+from tests.support.servers import ROOT, Server
 
 NewServer = Callable[..., Server]
 

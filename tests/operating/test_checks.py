@@ -13,8 +13,8 @@ from django.core import checks
 
 from lexicon import checks as ours
 from lexicon import data_checks
-from tests.forkserver import run_python
-from tests.servers import free_port
+from tests.support.forkserver import run_python
+from tests.support.servers import free_port
 
 #: No database decides it.
 pytestmark = pytest.mark.once

@@ -19,10 +19,10 @@ from psycopg import sql
 
 from core.db.executor import in_thread
 from tenants.models import Tenant
-from tests.actors import Actor
 from tests.conftest import _administer, database_url
-from tests.forkserver import run_python
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.forkserver import run_python
+from tests.support.servers import Server
 
 Rows = dict[str, list[str]]
 

@@ -7,7 +7,7 @@ import re
 from django.core.management import get_commands
 
 from tests.readme.test_environment import LISTED
-from tests.servers import ROOT
+from tests.support.servers import ROOT
 
 PAGE = (ROOT / "docs" / "operations.md").read_text()
 

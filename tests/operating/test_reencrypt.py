@@ -12,7 +12,7 @@ from django.db import connection
 
 from core.db.fields import Unreadable
 from tenants.models import Tenant
-from tests.actors import Actor, new_actor
+from tests.support.actors import Actor, new_actor
 from tests.webhooks.conftest import new_endpoint
 from webhooks.models import Endpoint
 

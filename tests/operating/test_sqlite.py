@@ -18,11 +18,11 @@ from django.db import connections
 from core.db.executor import in_thread
 from core.db.sqlite3.base import make_private
 from lexicon import data_checks
-from tests.actors import Actor
-from tests.client import eventually, script
 from tests.faults.test_killed import all_said, history
-from tests.forkserver import ROOT
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.client import eventually, script
+from tests.support.forkserver import ROOT
+from tests.support.servers import Server
 
 
 def test_what_sqlite_was_told_is_read_back(db: None) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from core.db import thread_pool
 from core.db.thread_pool import SLOW, ThreadPool
-from tests.client import SOON
+from tests.support.client import SOON
 
 #: No database decides it.
 pytestmark = pytest.mark.once

@@ -24,9 +24,9 @@ from knowledge import article_store, pgvector, vectors
 from knowledge.embeddings import Vector, _unit
 from knowledge.models import Article
 from tenants.models import Tenant
-from tests.actors import new_actor
 from tests.faults.postgresql.cluster import Cluster, unprivileged
-from tests.forkserver import run_python
+from tests.support.actors import new_actor
+from tests.support.forkserver import run_python
 
 Embed = Callable[..., Article]
 

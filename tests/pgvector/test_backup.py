@@ -11,7 +11,7 @@ import pytest
 
 from tests.faults.postgresql.cluster import Cluster
 from tests.pgvector.conftest import Embed, by, columns, is_filled, manage, run
-from tests.servers import ROOT
+from tests.support.servers import ROOT
 
 pytestmark = pytest.mark.once
 

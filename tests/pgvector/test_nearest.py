@@ -13,8 +13,8 @@ from django.test.utils import CaptureQueriesContext
 from knowledge import article_store, inverted_index, pgvector, retrieval, vectors
 from knowledge.models import Article, PassageVector
 from tenants.models import Tenant
-from tests.actors import new_actor
 from tests.pgvector.conftest import Embed, columns, is_filled, meaning, run, unit
+from tests.support.actors import new_actor
 
 pytestmark = pytest.mark.once
 

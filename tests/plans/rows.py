@@ -20,7 +20,7 @@ from django.db.models.fields import NOT_PROVIDED
 from chats.models import Chat, Connection, IdempotencyRecord, Message, Process, Reply
 from knowledge.models import Article
 from tenants.models import Account, ApiKey, CreditEntry, EndUser, Tenant
-from tests.actors import Actor, new_actor
+from tests.support.actors import Actor, new_actor
 from webhooks.models import Delivery, Endpoint
 
 #: What the issue names: messages in a chat, chats of a user.

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.servers import ROOT, Server, free_port
+from tests.support.servers import ROOT, Server, free_port
 
 README = (ROOT / "README.md").read_text()
 TENANT_KEY = r"lxt_[0-9A-Za-z]{36}"

@@ -9,8 +9,8 @@ import subprocess
 import httpx
 import pytest
 
-from tests.forkserver import run_python
-from tests.servers import ROOT, Server
+from tests.support.forkserver import run_python
+from tests.support.servers import ROOT, Server
 
 LISTED = dict(re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
 READ = set(re.findall(r'given\(env\.\w+, "([A-Z_]+)"', (ROOT / "lexicon" / "settings.py").read_text()))

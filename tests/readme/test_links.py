@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.servers import ROOT
+from tests.support.servers import ROOT
 
 #: No database decides it.
 pytestmark = pytest.mark.once

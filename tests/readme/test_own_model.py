@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from tenants.models import Tenant
-from tests.actors import Actor
 from tests.readme.demo import CUSTOMER_KEY, TENANT_KEY, Demo, block
 from tests.rest.wire import posted
+from tests.support.actors import Actor
 from tests.websocket.conftest import Model, model
 
 __all__ = ["model"]

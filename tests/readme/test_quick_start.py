@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.readme.demo import CUSTOMER_KEY, TENANT_KEY, Demo, block
-from tests.servers import ROOT
+from tests.support.servers import ROOT
 
 #: No database decides it (tests/__main__.py).
 pytestmark = pytest.mark.once

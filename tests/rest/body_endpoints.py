@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from chats.models import Chat, Message
-from tests.actors import Actor
 from tests.rest.wire import Answer, assert_refused, exchange
+from tests.support.actors import Actor
 
 
 class Door:

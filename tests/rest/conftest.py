@@ -14,10 +14,10 @@ import pytest
 
 from core.db import executor
 from core.db.thread_pool import ThreadPool
-from tests.actors import Actor
-from tests.client import SOON
 from tests.rest.body_endpoints import Door, doors_of
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.client import SOON
+from tests.support.servers import Server
 
 
 @pytest.fixture(params=["uvicorn", pytest.param("daphne", marks=pytest.mark.once)])

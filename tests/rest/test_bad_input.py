@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.actors import Actor
 from tests.rest.body_endpoints import Door
 from tests.rest.wire import assert_refused
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.servers import Server
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ import pytest
 from chats.models import Chat
 from chats.staff_replies import post_person_reply
 from tenants.models import EndUser
-from tests.actors import Actor
 from tests.rest.wire import TIMESTAMP, UUID, assert_refused, exchange
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.servers import Server
 
 CHAT_FIELDS = [
     "id",

@@ -12,10 +12,10 @@ import pytest
 from chats.models import Chat, Message
 from core.db.executor import in_thread
 from tenants.models import Account
-from tests.actors import Actor
-from tests.client import read_sse
 from tests.rest.wire import TIMESTAMP, UUID, assert_refused
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.client import read_sse
+from tests.support.servers import Server
 
 NewActor = Callable[..., Actor]
 

@@ -11,10 +11,10 @@ import pytest
 from chats.models import Checkpoint
 from core.db.executor import in_thread
 from tenants.models import Account, CreditEntry
-from tests.actors import Actor
-from tests.client import eventually, script
 from tests.rest.wire import TIMESTAMP, assert_refused, held, posted, rows_holding, said_by
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.client import eventually, script
+from tests.support.servers import Server
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from django.db.backends.utils import CursorWrapper
 
 from core.db.executor import in_thread
 from tenants.models import EndUser
-from tests.actors import Actor
 from tests.rest.wire import Answer, assert_refused, exchange
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.servers import Server
 
 RANDOM = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
 CHATS = "/api/v1/chats"

@@ -14,9 +14,9 @@ import pytest
 from django.urls import get_resolver
 
 from chats.models import Chat
-from tests.actors import Actor
 from tests.rest.wire import Answer, assert_refused, exchange
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.servers import Server
 
 #: Text of Acme's that must be in no answer to anybody else.
 CANARY = "canary-2f6c1b"

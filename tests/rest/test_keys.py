@@ -20,9 +20,9 @@ from tenants import keys
 from tenants.authentication import open_key
 from tenants.models import ApiKey
 from tenants.provisioning import do_create_key, do_revoke_key
-from tests.actors import Actor
 from tests.rest.wire import assert_refused, rows_holding
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.servers import Server
 
 KINDS = ["tenant", "customer"]
 FACES = {"tenant": "lexicon", "customer": "customer"}

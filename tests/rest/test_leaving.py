@@ -13,11 +13,11 @@ from chats.models import Reply
 from chats.posting import Posted, post_message
 from core.db.executor import in_thread
 from lexicon.asgi import application
-from streaming.sse import views
 from streaming.engine import engine
-from tests.actors import Actor
-from tests.client import SOON, eventually
-from tests.servers import Server
+from streaming.sse import views
+from tests.support.actors import Actor
+from tests.support.client import SOON, eventually
+from tests.support.servers import Server
 
 
 @pytest.fixture

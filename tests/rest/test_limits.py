@@ -13,9 +13,9 @@ import pytest
 
 from tenants.limits import WINDOW_SECONDS, RequestWindows
 from tenants.provisioning import do_create_key, do_revoke_key
-from tests.actors import Actor
 from tests.rest.wire import JSON, Answer, assert_refused, exchange
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.servers import Server
 
 NewActor = Callable[..., Actor]
 COUNTED = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")

@@ -15,9 +15,9 @@ from django.conf import settings
 from core.db import executor
 from core.db.executor import in_thread
 from core.observability import logs, metrics
-from tests.actors import Actor
-from tests.client import SOON, eventually
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.client import SOON, eventually
+from tests.support.servers import Server
 
 
 @pytest.fixture

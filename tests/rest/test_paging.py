@@ -9,9 +9,9 @@ import pytest
 
 from chats.models import Chat, Message
 from tenants.models import EndUser
-from tests.actors import Actor
 from tests.rest.wire import assert_refused
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.servers import Server
 
 
 @pytest.fixture

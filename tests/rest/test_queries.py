@@ -10,7 +10,7 @@ import pytest
 from django.apps import apps
 
 from tenants.models import TenantOwned
-from tests.servers import ROOT
+from tests.support.servers import ROOT
 
 ROOMS = ("core", "tenants", "knowledge", "agents", "webhooks", "chats", "streaming", "staff", "web", "lexicon")
 #: The models whose rows belong to a tenant, as the code names them.

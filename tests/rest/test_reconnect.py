@@ -22,8 +22,8 @@ from chats.tokens import make_token
 from core.db.executor import in_thread
 from core.observability import logs
 from tenants.models import ApiKey, EndUser, Tenant
-from tests.actors import Actor
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.servers import Server
 
 MOST = 6
 ADDRESS = "203.0.113.9"

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from tests.actors import Actor
 from tests.rest.wire import JSON, exchange
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.servers import Server
 
 
 @pytest.fixture

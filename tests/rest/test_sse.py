@@ -15,9 +15,9 @@ import pytest
 from chats.changes import change_chat
 from core.db.executor import in_thread
 from streaming.sse.views import _paced
-from tests.actors import Actor
-from tests.client import read_sse, script
 from tests.rest.wire import UUID, held, posted, said_by, verbatim
+from tests.support.actors import Actor
+from tests.support.client import read_sse, script
 
 #: It holds on both servers.
 pytestmark = pytest.mark.daphne

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from tests.actors import Actor, new_actor
-from tests.client import read_sse, script
-from tests.failures import FAILURES, KEY, Failure
-from tests.model_server import CANARY
 from tests.rest.wire import said_by
-from tests.servers import Server
+from tests.support.actors import Actor, new_actor
+from tests.support.client import read_sse, script
+from tests.support.failures import FAILURES, KEY, Failure
+from tests.support.model_server import CANARY
+from tests.support.servers import Server
 
 #: No database decides it.
 pytestmark = pytest.mark.once

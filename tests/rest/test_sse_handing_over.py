@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.actors import Actor
-from tests.client import read_sse, script
-from tests.escalation_causes import CAUSES
 from tests.rest.wire import said_by
+from tests.support.actors import Actor
+from tests.support.client import read_sse, script
+from tests.support.escalation_causes import CAUSES
 
 NewActor = Callable[..., Actor]
 ESCALATED = {"type": "status", "status": "escalated"}

@@ -14,11 +14,11 @@ from django.conf import settings
 from chats.changes import change_chat
 from chats.models import Message
 from core.db.executor import in_thread
-from tests.actors import Actor
-from tests.client import script
 from tests.conftest import database_url
 from tests.rest.wire import UUID, assert_refused, held, posted, said_by
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.client import script
+from tests.support.servers import Server
 
 
 @pytest.fixture(scope="module")

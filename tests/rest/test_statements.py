@@ -16,9 +16,9 @@ from django.db.backends.utils import CursorWrapper
 from chats.models import Chat
 from core.db.executor import in_thread
 from tenants.models import TenantOwned
-from tests.actors import Actor
 from tests.rest.test_queries import ALL_TENANTS, ROOMS, RUN_BY
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.servers import Server
 
 TABLES = [model._meta.db_table for model in apps.get_models() if issubclass(model, TenantOwned)]
 ON_TABLE = re.compile("|".join(rf'"{table}"' for table in TABLES))

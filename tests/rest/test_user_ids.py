@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.actors import Actor
 from tests.rest.wire import Answer, assert_refused, exchange
+from tests.support.actors import Actor
 
 
 def look(acme: Actor, target: str) -> Answer:

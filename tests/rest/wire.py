@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import httpx
 from django.db import connection
 
-from tests.actors import Actor
-from tests.client import SOON, script
+from tests.support.actors import Actor
+from tests.support.client import SOON, script
 
 JSON = {"Content-Type": "application/json"}
 #: ISO 8601 UTC with Z, microseconds left out when zero.

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.actors import Actor
+from tests.support.actors import Actor
 from tests.websocket.conftest import Model
 
 

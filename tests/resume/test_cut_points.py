@@ -10,8 +10,8 @@ import asyncio
 import httpx
 
 from core.db.executor import in_thread
-from tests.client import Socket, script
 from tests.resume.test_streams import Customer, Response, text_of
+from tests.support.client import Socket, script
 from tests.websocket.conftest import Model, NewTenant
 
 PIECES = 200

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from chats.idempotency import do_forget
 from chats.models import Chat, IdempotencyRecord
-from tests.actors import Actor
+from tests.support.actors import Actor
 
 
 def create(actor: Actor, key: str, **body: Any) -> Any:

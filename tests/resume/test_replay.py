@@ -9,8 +9,8 @@ import pytest
 from chats.chats import find_or_create_user
 from chats.models import Chat, Message
 from core.db.executor import in_thread
-from tests.actors import Actor
-from tests.client import Socket
+from tests.support.actors import Actor
+from tests.support.client import Socket
 from tests.websocket.conftest import Model
 
 

@@ -12,8 +12,8 @@ import pytest
 from core.db.executor import in_thread
 from tenants.credits import do_grant
 from tenants.models import CreditEntry
-from tests.actors import Actor
-from tests.client import SOON, read_sse
+from tests.support.actors import Actor
+from tests.support.client import SOON, read_sse
 from tests.websocket.conftest import Model
 
 

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import pytest
 
 from tests.seeds.programs import HERE, Programs
-from tests.servers import Server
+from tests.support.servers import Server
 
 
 @pytest.fixture(params=["uvicorn", pytest.param("daphne", marks=pytest.mark.once)])

@@ -6,8 +6,8 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from tests.actors import Actor
-from tests.client import script
+from tests.support.actors import Actor
+from tests.support.client import script
 
 #: A hundred characters that break clients and streams: what looks like the end of an event or of the stream,
 #: quotes, line ends of all kinds, control characters, letters of one to four bytes and of two code points.

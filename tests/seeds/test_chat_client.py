@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.actors import Actor
 from tests.seeds.programs import driver, printed
 from tests.seeds.saying import ASK_LONGEST, LONGEST, check_saw, contents, echo, history, hold
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.servers import Server
 
 #: It holds on both servers.
 pytestmark = pytest.mark.daphne

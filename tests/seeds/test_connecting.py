@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.actors import Actor
 from tests.seeds.programs import driver, printed
 from tests.seeds.saying import history
+from tests.support.actors import Actor
 
 #: It holds on both servers.
 pytestmark = pytest.mark.daphne

@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.actors import Actor
-from tests.client import read_sse
 from tests.seeds.programs import printed
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.client import read_sse
+from tests.support.servers import Server
 
 Run = Callable[..., str]
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.actors import Actor
-from tests.client import script
 from tests.seeds.programs import SECONDS, printed
 from tests.seeds.saying import ASK_LONGEST, LONGEST, check_saw, contents, echo, history, hold
+from tests.support.actors import Actor
+from tests.support.client import script
 
 #: It holds on both servers.
 pytestmark = pytest.mark.daphne

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.actors import Actor
 from tests.seeds.programs import driver, printed
 from tests.seeds.saying import contents, echo, history, hold
+from tests.support.actors import Actor
 
 #: It holds on both servers.
 pytestmark = pytest.mark.daphne

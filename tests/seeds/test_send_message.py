@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.actors import Actor
-from tests.client import script
 from tests.seeds.programs import driver, printed
 from tests.seeds.saying import ASK_LONGEST, HOSTILE, LONGEST
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.client import script
+from tests.support.servers import Server
 
 Send = Callable[..., list[str]]
 

@@ -17,14 +17,14 @@ import pytest
 
 from tenants.models import Tenant
 from tests import settings as test_settings
-from tests.actors import Actor
-from tests.client import Socket
 from tests.cluster.conftest import OwnRedis
 from tests.conftest import _administer, database_url
-from tests.forkserver import run_python
-from tests.page.tools import need
-from tests.servers import Server, free_port
 from tests.shipping import nginx
+from tests.support.actors import Actor
+from tests.support.client import Socket
+from tests.support.forkserver import run_python
+from tests.support.servers import Server, free_port
+from tests.web.tools import need
 
 UNLIMITED = ("--rest-per-minute=100000", "--ws-messages-per-second=10000", "--ws-connections=10000")
 

@@ -9,7 +9,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.servers import ROOT
+from tests.support.servers import ROOT
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.page.tools import need
-from tests.servers import ROOT, free_port
+from tests.support.servers import ROOT, free_port
+from tests.web.tools import need
 
 FILES = ROOT / "deploy" / "nginx"
 #: How long it waits in silence, in seconds: in deploy/nginx 75.

@@ -14,7 +14,7 @@ import yaml
 from django.conf import settings
 
 from tests.readme.test_environment import LISTED
-from tests.servers import ROOT
+from tests.support.servers import ROOT
 
 #: No database decides it.
 pytestmark = pytest.mark.once

@@ -11,9 +11,9 @@ import pytest
 from django.core.management import get_commands
 
 from tests.readme.test_environment import LISTED
-from tests.servers import ROOT
 from tests.shipping.nginx import FILES
 from tests.shipping.test_compose import REPLICAS, SERVICES, VARIABLES
+from tests.support.servers import ROOT
 
 #: No database decides it.
 pytestmark = pytest.mark.once

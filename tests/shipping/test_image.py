@@ -20,8 +20,8 @@ import httpx
 import pytest
 
 from lexicon import VERSION
-from tests.servers import ROOT, Server, free_port
 from tests.shipping.dockerfile import Step, copy_context, environment, let_in, stages
+from tests.support.servers import ROOT, Server, free_port
 
 #: The Python that the packages are installed for; without it they are not installed.
 PYTHON = os.environ.get("IMAGE_PYTHON")
@@ -163,7 +163,7 @@ def test_every_room_is_in_it() -> None:
         "lexicon/__pycache__/settings.pyc",
         "notes.txt",
         "staticfiles/x.css",
-        "tests/actors.py",
+        "tests/support/actors.py",
     ],
 )
 def test_what_is_nobodys_business_is_not_in_it(path: str) -> None:

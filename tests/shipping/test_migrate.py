@@ -17,7 +17,7 @@ import pytest
 from lexicon.management.commands.migrate import LOCK
 from tests import settings as test_settings
 from tests.conftest import _administer, database_url
-from tests.servers import ROOT
+from tests.support.servers import ROOT
 
 
 @pytest.fixture

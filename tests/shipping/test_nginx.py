@@ -23,12 +23,12 @@ import websockets
 
 from lexicon import VERSION
 from tests import settings as test_settings
-from tests.actors import Actor
-from tests.client import SOON, Socket, read_sse, script
 from tests.rest.wire import JSON, Answer, assert_refused, exchange, held, posted, said_by
-from tests.servers import ROOT, free_port
 from tests.shipping.conftest import Cluster
 from tests.shipping.nginx import FILES, SILENCE, Nginx, running
+from tests.support.actors import Actor
+from tests.support.client import SOON, Socket, read_sse, script
+from tests.support.servers import ROOT, free_port
 
 #: No database decides it.
 pytestmark = pytest.mark.once

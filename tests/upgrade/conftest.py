@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import closed_sockets, on_own_database  # noqa: F401 (they are fixtures here, too)
-from tests.servers import Server
+from tests.support.servers import Server
 from tests.upgrade import release
 
 

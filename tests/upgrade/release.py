@@ -8,8 +8,8 @@ import sys
 import tarfile
 from pathlib import Path
 
-from tests.forkserver import ROOT
-from tests.servers import Server
+from tests.support.forkserver import ROOT
+from tests.support.servers import Server
 
 #: The commit of 1.0.0: the next release names its own here.
 COMMIT = Path(__file__).with_name("last_release.txt").read_text().strip()

@@ -21,9 +21,9 @@ from chats.models import Message, Reply
 from core.db.executor import in_thread
 from knowledge.models import Article
 from tests import settings as test_settings
-from tests.actors import Actor, new_actor
-from tests.client import Socket, read_sse, script
-from tests.servers import Server
+from tests.support.actors import Actor, new_actor
+from tests.support.client import Socket, read_sse, script
+from tests.support.servers import Server
 from tests.upgrade.release import LastRelease
 
 NewProcess = Callable[[type[Server]], Server]

@@ -19,9 +19,9 @@ from knowledge.models import Article
 from streaming.sse.reply_following import _finish
 from tenants.authentication import NoValidKey
 from tenants.models import ApiKey, CreditEntry, Tenant
-from tests.actors import Actor, new_actor
-from tests.admin.conftest import new_chat, olga  # noqa: F401 (fixtures)
-from tests.client import script
+from tests.staff.conftest import new_chat, olga  # noqa: F401 (fixtures)
+from tests.support.actors import Actor, new_actor
+from tests.support.client import script
 from tests.webhooks.conftest import new_delivery, new_endpoint
 from webhooks.models import Delivery, Endpoint
 

@@ -18,7 +18,7 @@ from django.db import connections
 
 from tests import settings as test_settings
 from tests.conftest import new_database
-from tests.servers import Server
+from tests.support.servers import Server
 
 #: Several processes need PostgreSQL.
 collect_ignore = ["test_several.py"] if test_settings.ON_SQLITE else []

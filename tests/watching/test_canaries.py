@@ -21,11 +21,11 @@ from django.db import connection
 
 from core.db.executor import in_thread
 from tenants import keys
-from tests.actors import Actor, new_actor
-from tests.client import Socket, script
-from tests.model_server import CANARY
 from tests.rest.wire import exchange
-from tests.servers import Server
+from tests.support.actors import Actor, new_actor
+from tests.support.client import Socket, script
+from tests.support.model_server import CANARY
+from tests.support.servers import Server
 from tests.watching.conftest import Elsewhere, lines
 
 #: In every text that a user says, in whatever field.

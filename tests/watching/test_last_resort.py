@@ -9,9 +9,9 @@ from chats.models import Reply
 from chats.posting import Draft, post_message
 from chats.replies.ending import Outcome, end_reply
 from tenants.models import Tenant
-from tests.actors import Actor, new_actor
-from tests.client import Socket, read_sse
-from tests.servers import Server
+from tests.support.actors import Actor, new_actor
+from tests.support.client import Socket, read_sse
+from tests.support.servers import Server
 
 
 @pytest.fixture

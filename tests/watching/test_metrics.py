@@ -14,10 +14,10 @@ import pytest
 from core.db.executor import in_thread
 from core.observability import metrics as names
 from tenants import keys
-from tests.actors import Actor, new_actor
-from tests.client import SOON, Socket, eventually, script
 from tests.conftest import new_database
-from tests.servers import ROOT, Server
+from tests.support.actors import Actor, new_actor
+from tests.support.client import SOON, Socket, eventually, script
+from tests.support.servers import ROOT, Server
 from tests.watching.conftest import lines, metrics
 
 DOCUMENT = (ROOT / "docs" / "watching.md").read_text()

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.conftest import new_database
-from tests.servers import Server
+from tests.support.servers import Server
 from tests.watching.conftest import metrics
 
 

@@ -12,9 +12,9 @@ from django.conf import LazySettings
 from chats.chats import do_create_chat
 from chats.models import Chat
 from core.db.executor import in_thread
-from tests.actors import Actor, new_actor
-from tests.client import eventually
 from tests.faults.conftest import new_server, on_own_database  # noqa: F401 (fixtures)
+from tests.support.actors import Actor, new_actor
+from tests.support.client import eventually
 from tests.webhooks.receiver import Receiver, Trap, run_receiver
 from webhooks import sender
 from webhooks.endpoints import do_create_endpoint

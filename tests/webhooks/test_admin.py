@@ -14,8 +14,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from core.db.fields import Unreadable
-from tests.actors import Actor
-from tests.admin.conftest import client_of, olga, sam, staff  # noqa: F401 (fixtures)
+from tests.staff.conftest import client_of, olga, sam, staff  # noqa: F401 (fixtures)
+from tests.support.actors import Actor
 from tests.webhooks.conftest import deliveries, new_delivery, new_endpoint
 from webhooks.models import Delivery, Endpoint
 

@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from core.db.fields import Unreadable
-from tests.actors import Actor
+from tests.support.actors import Actor
 from tests.webhooks.conftest import new_delivery, new_endpoint
 from webhooks import claims
 from webhooks.claims import Claim, claim_due

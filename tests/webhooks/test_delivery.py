@@ -20,10 +20,10 @@ from chats.changes import change_chat
 from core import outbound
 from core.db.executor import in_thread
 from core.db.fields import Unreadable
-from tests.actors import Actor
-from tests.client import SOON, eventually
 from tests.faults.conftest import on_own_database  # noqa: F401
-from tests.servers import free_port
+from tests.support.actors import Actor
+from tests.support.client import SOON, eventually
+from tests.support.servers import free_port
 from tests.webhooks.conftest import arrivals, deliveries, new_chat, new_delivery, new_endpoint, until
 from tests.webhooks.receiver import Receiver, Trap
 from webhooks import claims, sender

@@ -18,11 +18,11 @@ from chats.models import Process
 from chats.staff_replies import post_person_reply
 from lexicon.documents import openapi
 from lexicon.documents.webhooks import TOLD, body
-from tests.actors import Actor
 from tests.chats.conftest import end
 from tests.documents.contract import problems
 from tests.documents.test_markdown import blocks, node
-from tests.servers import free_port
+from tests.support.actors import Actor
+from tests.support.servers import free_port
 from tests.webhooks.conftest import deliveries, new_chat, new_endpoint
 from tests.webhooks.test_outbox import post
 from webhooks.claims import ATTEMPT_SECONDS, KEPT_DAYS

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.servers import ROOT
+from tests.support.servers import ROOT
 from webhooks.signing import headers, new_secret
 
 SECRET = new_secret()

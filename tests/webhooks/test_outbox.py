@@ -17,8 +17,8 @@ from chats.models import Chat, Process
 from chats.posting import Draft, Posted, post_message
 from chats.staff_replies import post_person_reply
 from tenants.models import Tenant
-from tests.actors import Actor
 from tests.chats.conftest import end
+from tests.support.actors import Actor
 from tests.webhooks.conftest import deliveries, new_chat, new_endpoint
 from webhooks.models import Delivery
 

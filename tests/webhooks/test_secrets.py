@@ -7,7 +7,7 @@ from django.conf import LazySettings
 from django.db import connection
 
 from core.db.fields import Unreadable
-from tests.actors import Actor
+from tests.support.actors import Actor
 from tests.webhooks.conftest import new_endpoint
 from webhooks.models import Endpoint
 

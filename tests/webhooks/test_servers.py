@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Callable
 
 from core.db.executor import in_thread
-from tests.actors import Actor
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.servers import Server
 from tests.webhooks.conftest import arrivals, new_delivery, new_endpoint, until
 from tests.webhooks.receiver import Receiver
 from webhooks.models import Delivery

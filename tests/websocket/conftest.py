@@ -14,9 +14,9 @@ from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_K
 from django.contrib.sessions.backends.db import SessionStore
 
 from core.db.executor import in_thread
-from tests.actors import Actor
-from tests.client import Socket, eventually, script
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.client import Socket, eventually, script
+from tests.support.servers import Server
 
 NewTenant = Callable[..., Awaitable[Actor]]
 

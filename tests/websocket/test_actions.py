@@ -9,8 +9,8 @@ import pytest
 
 from core.db.executor import in_thread
 from tenants.models import CreditEntry
-from tests.actors import Actor
-from tests.client import Socket
+from tests.support.actors import Actor
+from tests.support.client import Socket
 from tests.websocket.conftest import Model, NewTenant, history
 
 SAY = {"say": "one two three four five six", "hold": True, "hold_after": 2}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import websockets
 
-from tests.actors import Actor
+from tests.support.actors import Actor
 from tests.websocket.conftest import NewTenant
 
 #: It holds on both servers.

@@ -13,8 +13,8 @@ from django.utils import timezone
 from core.db.executor import in_thread
 from tenants.models import ApiKey, Tenant
 from tenants.provisioning import do_create_key, do_revoke_key
-from tests.actors import Actor
-from tests.client import Socket
+from tests.support.actors import Actor
+from tests.support.client import Socket
 from tests.websocket.conftest import Model, NewTenant, history
 
 #: It holds on both servers.

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.actors import Actor
-from tests.client import Socket
+from tests.support.actors import Actor
+from tests.support.client import Socket
 from tests.websocket.conftest import Model, NewTenant, history
 
 #: How each reply goes, and what it said until its end.

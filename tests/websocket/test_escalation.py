@@ -10,8 +10,8 @@ from chats.changes import change_chat
 from chats.statuses import KEPT
 from core.db.executor import in_thread
 from tenants.models import Account
-from tests.actors import Actor
-from tests.client import Socket
+from tests.support.actors import Actor
+from tests.support.client import Socket
 from tests.websocket.conftest import Model, NewTenant, Staff, history
 from tests.websocket.test_order import check_stream
 

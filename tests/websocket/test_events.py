@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.actors import Actor
-from tests.client import Socket
+from tests.support.actors import Actor
+from tests.support.client import Socket
 from tests.websocket.conftest import Model, history
 
 #: It holds on both servers.

@@ -10,8 +10,8 @@ from agents.builtin.phrases import SAY
 from chats.models import Chat, StaffPresence
 from core.db.executor import in_thread
 from tenants.models import Account
-from tests.client import Socket
-from tests.escalation_causes import CAUSES, Cause
+from tests.support.client import Socket
+from tests.support.escalation_causes import CAUSES, Cause
 from tests.websocket.conftest import Model, NewTenant, Staff, history
 
 AWAY = "We are back at nine."

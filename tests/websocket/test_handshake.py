@@ -15,8 +15,8 @@ import websockets
 from core.db.executor import in_thread
 from tenants.models import ApiKey
 from tenants.provisioning import do_create_key, do_create_tenant
-from tests.actors import Actor
-from tests.client import SOON, Socket
+from tests.support.actors import Actor
+from tests.support.client import SOON, Socket
 from tests.websocket.conftest import NewTenant
 
 #: It holds on both servers.

@@ -10,8 +10,8 @@ import pytest
 
 from core.db.executor import in_thread
 from tenants.models import Tenant
-from tests.actors import Actor
-from tests.client import Socket, eventually
+from tests.support.actors import Actor
+from tests.support.client import Socket, eventually
 from tests.websocket.conftest import Model, NewTenant, history
 
 

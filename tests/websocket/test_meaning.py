@@ -13,9 +13,9 @@ import pytest
 from core.db.executor import in_thread
 from knowledge import article_store
 from knowledge.models import Article, PassageVector
-from tests.client import eventually
 from tests.conftest import served
-from tests.servers import Server
+from tests.support.client import eventually
+from tests.support.servers import Server
 from tests.websocket.conftest import NewTenant
 
 

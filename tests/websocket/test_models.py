@@ -16,11 +16,11 @@ import pytest
 from core.db.executor import in_thread
 from knowledge.models import Article
 from tenants.models import Account
-from tests.actors import Actor
-from tests.client import SOON, eventually
-from tests.failures import FAILURES, KEY, SAY
-from tests.model_server import CANARY
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.client import SOON, eventually
+from tests.support.failures import FAILURES, KEY, SAY
+from tests.support.model_server import CANARY
+from tests.support.servers import Server
 from tests.websocket.conftest import Model, NewTenant, history
 
 #: No database decides it.

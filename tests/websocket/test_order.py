@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from core.db.executor import in_thread
-from tests.actors import Actor
-from tests.client import Socket, script
+from tests.support.actors import Actor
+from tests.support.client import Socket, script
 from tests.websocket.conftest import Model, NewTenant, history
 
 #: It holds on both servers.

@@ -9,8 +9,8 @@ import pytest
 
 from core.db.executor import in_thread
 from tenants.models import Account, CreditEntry
-from tests.actors import Actor
-from tests.client import Socket
+from tests.support.actors import Actor
+from tests.support.client import Socket
 from tests.websocket.conftest import Model, NewTenant, history
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.actors import Actor
-from tests.client import Socket, eventually
+from tests.support.actors import Actor
+from tests.support.client import Socket, eventually
 from tests.websocket.conftest import Model, history
 
 

@@ -15,9 +15,9 @@ import websockets
 
 from chats.changes import change_chat
 from core.db.executor import in_thread
-from tests.actors import Actor
-from tests.client import Socket
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.client import Socket
+from tests.support.servers import Server
 from tests.websocket.conftest import Model, NewTenant, history
 from tests.websocket.test_handshake import ORDER, query
 

@@ -13,11 +13,11 @@ from django.utils import timezone
 
 from chats.models import Chat, Checkpoint, Message, Reply
 from tenants.models import ApiKey, Tenant
-from tests.actors import Actor
 from tests.campaign.callers import HTTP, Caller
 from tests.campaign.checker import scripted
 from tests.campaign.load import all_ready, lasting, new_chats
 from tests.campaign.stage import Stage, scenario
+from tests.support.actors import Actor
 
 
 @scenario("F19")

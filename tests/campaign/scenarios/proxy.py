@@ -7,12 +7,12 @@ import time
 
 import httpx
 
-from tests.actors import Actor
 from tests.campaign.callers import HTTP, events
 from tests.campaign.cluster import ROOMY
 from tests.campaign.load import message
 from tests.campaign.stage import Stage, scenario
 from tests.shipping import nginx
+from tests.support.actors import Actor
 
 WORDS = " ".join(f"word{number}" for number in range(40))
 

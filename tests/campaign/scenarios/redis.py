@@ -14,12 +14,12 @@ from channels_redis.pubsub import RedisPubSubChannelLayer
 
 from streaming.hints import Hint, group
 from streaming.hints import message as wake_up
-from tests.actors import Actor
 from tests.campaign.callers import HTTP, Pulse
 from tests.campaign.clients import Talker
 from tests.campaign.cluster import LEASE, Cluster
 from tests.campaign.load import all_ready, closed_loop, lasting, leave_all, message, new_chats, settle
 from tests.campaign.stage import Stage, scenario
+from tests.support.actors import Actor
 
 #: How long who listens elsewhere may wait to be told without Redis: a look and what comes with it, three times.
 UNHELPED = 3 * (LEASE / 6 + 1)

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from core.db.executor import in_thread
 from lexicon_client import AsyncClient, AsyncCustomerClient, Client, CustomerClient
 from lexicon_client.text import Token
-from tests.actors import Actor
-from tests.client import script
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.client import script
+from tests.support.servers import Server
 
 NewServer = Callable[..., Server]
 

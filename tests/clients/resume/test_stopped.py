@@ -9,10 +9,10 @@ import pytest
 
 from core.db.executor import in_thread
 from lexicon_client import AsyncClient, Client
-from tests.actors import Actor
-from tests.client import Socket
 from tests.clients.resume.test_killed import PATIENCE, SLOW, TEXT
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.client import Socket
+from tests.support.servers import Server
 
 NewServer = Callable[..., Server]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psycopg
 
-from tests.forkserver import run_python
-from tests.servers import free_port
+from tests.support.forkserver import run_python
+from tests.support.servers import free_port
 
 
 def find_programs() -> Path | None:

@@ -14,7 +14,7 @@ from chats.connections import Parameters, open_connection
 from chats.models import Chat, Connection, Process
 from core.errors import CONNECTION_LIMIT_EXCEEDED, ApiError
 from tenants.models import Account, Tenant
-from tests.actors import Actor
+from tests.support.actors import Actor
 
 SOON = 30
 

@@ -12,11 +12,11 @@ import pytest
 
 from chats.models import Message
 from core.db.executor import THREADS, in_thread
-from tests.actors import Actor
-from tests.client import script
 from tests.faults.postgresql.cluster import Cluster
 from tests.faults.postgresql.proxy import Proxy
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.client import script
+from tests.support.servers import Server
 
 NewServer = Callable[..., Server]
 

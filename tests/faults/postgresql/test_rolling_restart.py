@@ -12,9 +12,9 @@ import websockets
 from chats.models import Chat, Message, Reply
 from core.db.executor import in_thread
 from tenants.models import EndUser
-from tests.actors import Actor
-from tests.client import Socket, script
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.client import Socket, script
+from tests.support.servers import Server
 
 NewServer = Callable[..., Server]
 

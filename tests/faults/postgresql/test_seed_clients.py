@@ -8,9 +8,9 @@ from collections.abc import Callable
 import websockets
 
 from core.db.executor import in_thread
-from tests.actors import Actor
-from tests.client import Socket, script
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.client import Socket, script
+from tests.support.servers import Server
 
 NewServer = Callable[..., Server]
 

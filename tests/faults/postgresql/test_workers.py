@@ -13,10 +13,10 @@ import pytest
 
 from chats.models import Process, Reply
 from core.db.executor import in_thread
-from tests.actors import Actor
-from tests.client import eventually, script
 from tests.faults.test_killed import SLOW, all_said, begin
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.client import eventually, script
+from tests.support.servers import Server
 
 NewServer = Callable[..., Server]
 

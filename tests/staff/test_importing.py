@@ -11,8 +11,8 @@ from django.test import Client
 
 from knowledge import article_store
 from knowledge.models import Article, ArticleVersion
-from tests.actors import Actor
-from tests.admin.conftest import client_of, staff
+from tests.staff.conftest import client_of, staff
+from tests.support.actors import Actor
 
 LIST = "/admin/agents/article/"
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from chats.chats import do_create_chat
 from chats.models import Chat, Message
-from tests.actors import Actor, new_actor
+from tests.support.actors import Actor, new_actor
 
 
 @pytest.fixture

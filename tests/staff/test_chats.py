@@ -17,8 +17,8 @@ from chats import staff_replies
 from chats.models import Chat, Message, Reply, StaffPresence
 from chats.posting import post_message, read_draft
 from staff import chat_page
-from tests.actors import Actor
-from tests.admin.conftest import NewChat, answers_in, client_of, page_of, staff
+from tests.staff.conftest import NewChat, answers_in, client_of, page_of, staff
+from tests.support.actors import Actor
 
 LIST = "/admin/chats/chat/"
 

@@ -8,9 +8,9 @@ import uuid
 import httpx
 
 from core.db.executor import in_thread
-from tests.actors import Actor
-from tests.client import Socket, eventually, script
-from tests.servers import Server
+from tests.support.actors import Actor
+from tests.support.client import Socket, eventually, script
+from tests.support.servers import Server
 
 CHATS = 50
 

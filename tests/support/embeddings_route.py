@@ -1,7 +1,7 @@
 """A model of embeddings for tests: texts with the same words, or words that mean the same, get vectors alike.
 
-`POST /v1/embeddings`, added to the scripted model (tests/model_server.py). The model `fails` answers 500, `hangs` never
-answers, `lies` answers something else. Every text it was asked for is in `asked`.
+`POST /v1/embeddings`, added to the scripted model (tests/support/model_server.py). The model `fails` answers 500,
+`hangs` never answers, `lies` answers something else. Every text it was asked for is in `asked`.
 """
 
 from __future__ import annotations

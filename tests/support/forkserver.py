@@ -1,8 +1,8 @@
 """How does a test's process start without the second of processor time that its imports take?
 
-`python -m tests.forkserver` imports the libraries that the service needs, none of its own modules, and forks for each
-process that is asked for. The child is given arguments, environment, folder and outputs of its own, and from there on
-runs what a new interpreter would have run. It is a process like any other: it has its own pid, hears its own signals,
+`python -m tests.support.forkserver` imports the libraries that the service needs, none of its own modules, and forks
+for each process that is asked for. The child is given arguments, environment, folder and outputs of its own, and from
+there on runs what a new interpreter would have run. It is a process like any other: it has its own pid, hears its own signals,
 dies of `kill -9` and has an exit code.
 
 What must be seen from its first instruction starts as usual: an interpreter with other libraries preloaded
@@ -28,7 +28,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 #: What the service imports of others, as far as it neither reads the environment nor starts anything.
 LIBRARIES = (
@@ -86,7 +86,7 @@ class Nursery:
         environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.forkserver", str(theirs.fileno())],
+                [sys.executable, "-m", "tests.support.forkserver", str(theirs.fileno())],
                 cwd=ROOT,
                 env=environment,
                 stdin=subprocess.DEVNULL,

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.page.browsing import PATIENCE_MS
 from tests.readme.demo import Demo
+from tests.web.browsing import PATIENCE_MS
 
 #: No database decides it (tests/__main__.py).
 pytestmark = pytest.mark.once

@@ -13,7 +13,7 @@ from django.test import Client
 from chats.models import Chat
 from tenants.models import ApiKey, Tenant
 from tenants.provisioning import do_revoke_key
-from tests.actors import Actor, new_actor
+from tests.support.actors import Actor, new_actor
 
 #: No database decides it (tests/__main__.py).
 pytestmark = pytest.mark.once

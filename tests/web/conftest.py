@@ -17,11 +17,11 @@ from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.contrib.auth.models import User
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
-from tests.actors import Actor, new_actor
 from tests.faults.conftest import on_own_database  # noqa: F401
-from tests.page.browsing import ARGS, PATIENCE_MS
-from tests.page.tools import need
-from tests.servers import Server, free_port
+from tests.support.actors import Actor, new_actor
+from tests.support.servers import Server, free_port
+from tests.web.browsing import ARGS, PATIENCE_MS
+from tests.web.tools import need
 
 PASSWORD = "correct horse battery staple"
 

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.servers import ROOT, Server, free_port
+from tests.support.servers import ROOT, Server, free_port
 
 TEXT = (ROOT / "docs/tokens-and-widget.md").read_text()
 

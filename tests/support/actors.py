@@ -10,7 +10,7 @@ import httpx
 
 from tenants.models import ApiKey, Tenant
 from tenants.provisioning import do_create_key, do_create_tenant
-from tests.client import Socket
+from tests.support.client import Socket
 
 #: So that tests of something else never meet a limit.
 UNLIMITED = {

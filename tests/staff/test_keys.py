@@ -15,8 +15,8 @@ from django.utils import timezone
 from core.errors import ApiError
 from tenants.authentication import open_key
 from tenants.models import ApiKey
-from tests.actors import Actor
-from tests.admin.conftest import client_of, staff
+from tests.staff.conftest import client_of, staff
+from tests.support.actors import Actor
 
 LIST = "/admin/tenants/apikey/"
 

@@ -10,8 +10,8 @@ from django.db import connection
 from django.test import Client
 
 from tenants.models import Account, CreditEntry, EndUser, Tenant
-from tests.actors import Actor
-from tests.admin.conftest import NewChat, client_of, staff
+from tests.staff.conftest import NewChat, client_of, staff
+from tests.support.actors import Actor
 
 LIST = "/admin/tenants/tenant/"
 

@@ -14,12 +14,12 @@ from playwright.async_api import Browser, ConsoleMessage, FrameLocator, Page, ex
 from chats.models import Chat
 from core.db.executor import in_thread
 from tenants.models import Tenant
-from tests.actors import Actor
-from tests.page.browsing import PATIENCE_MS
-from tests.page.shop import Shop, example
-from tests.page.test_page import Release, held, release  # noqa: F401
-from tests.page.tools import need
-from tests.servers import ROOT, Server
+from tests.support.actors import Actor
+from tests.support.servers import ROOT, Server
+from tests.web.browsing import PATIENCE_MS
+from tests.web.shop import Shop, example
+from tests.web.test_page import Release, held, release  # noqa: F401
+from tests.web.tools import need
 
 #: No database decides it (tests/__main__.py).
 pytestmark = pytest.mark.once

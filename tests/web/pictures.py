@@ -1,4 +1,4 @@
-"""Makes the pictures of docs/images anew: `python -m tests.page.pictures`, then look at them.
+"""Makes the pictures of docs/images anew: `python -m tests.web.pictures`, then look at them.
 
 What they show is what `make run` serves, and the worked example of docs/tokens-and-widget.md.
 """
@@ -14,10 +14,10 @@ from pathlib import Path
 import httpx
 from playwright.async_api import Browser, Page, async_playwright, expect
 
-from tests.page.browsing import ARGS, PATIENCE_MS
-from tests.page.shop import Shop, example
 from tests.readme.demo import TENANT_KEY, Demo
-from tests.servers import ROOT
+from tests.support.servers import ROOT
+from tests.web.browsing import ARGS, PATIENCE_MS
+from tests.web.shop import Shop, example
 
 IMAGES = ROOT / "docs" / "images"
 QUESTIONS = ("How do I return an item?", "How long does shipping take?")

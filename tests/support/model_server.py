@@ -1,9 +1,9 @@
 """A scripted model: a local server that behaves, or misbehaves, on demand.
 
 It speaks chat completions (`/v1/chat/completions`) and Anthropic's Messages (`/v1/messages`), and does the same
-on both (tests/model_wires.py).
+on both (tests/support/model_wires.py).
 
-    python -m tests.model_server --port 0        # the first line it prints is "port <N>"
+    python -m tests.support.model_server --port 0        # the first line it prints is "port <N>"
     with run_in_process(log) as base_url: ...    # a process of its own; what OPENAI_BASE_URL takes
     async with ModelServer() as server: ...      # in this process: server.base_url, server.until(…)
 
@@ -65,8 +65,8 @@ from typing import Any, Literal
 
 from aiohttp import web
 
-from tests import embeddings_route
-from tests.model_wires import Completions, Messages
+from tests.support import embeddings_route
+from tests.support.model_wires import Completions, Messages
 
 CANARY = "canary-of-the-upstream"
 IN_THE_MIDDLE = {"stall-middle", "cut", "close", "not-json", "not-completion", "error-object"}
@@ -377,8 +377,8 @@ async def forever() -> None:
 @contextmanager
 def run_in_process(log: Path) -> Iterator[str]:
     """The server in a process of its own: its base URL. What it has to complain about goes to `log`."""
-    command = [sys.executable, "-m", "tests.model_server"]
-    root = Path(__file__).resolve().parent.parent
+    command = [sys.executable, "-m", "tests.support.model_server"]
+    root = Path(__file__).resolve().parents[2]
     with log.open("wb") as complaints:
         process = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=complaints, text=True)
     assert process.stdout is not None

@@ -10,7 +10,7 @@ import pytest
 from core.observability import metrics
 from streaming import supervision
 from streaming.supervision import restarts, supervise
-from tests.client import SOON
+from tests.support.client import SOON
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import asyncio
 import uuid
 
 from streaming.engine import Engine
-from tests.client import SOON
+from tests.support.client import SOON
 
 
 async def test_a_reply_that_is_being_handed_over_is_not_cut_off_again() -> None:

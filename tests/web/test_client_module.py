@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.page.tools import need
+from tests.web.tools import need
 
 #: No database decides it (tests/__main__.py).
 pytestmark = pytest.mark.once

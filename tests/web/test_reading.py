@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import expect
 
-from tests.client import script
-from tests.page.conftest import Visitor
-from tests.page.test_page import held
+from tests.support.client import script
+from tests.web.conftest import Visitor
+from tests.web.test_page import held
 
 #: No database decides it (tests/__main__.py).
 pytestmark = pytest.mark.once

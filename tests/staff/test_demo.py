@@ -23,7 +23,7 @@ from django.core.management import call_command
 from knowledge.models import Article
 from tenants.authentication import open_key
 from tenants.models import ApiKey, Tenant
-from tests.servers import ROOT, free_port, is_ready
+from tests.support.servers import ROOT, free_port, is_ready
 
 #: No database decides it (tests/__main__.py).
 pytestmark = pytest.mark.once

@@ -132,5 +132,5 @@ def read_sse(body: bytes) -> list[tuple[int, Any]]:
 
 
 def script(**directives: Any) -> str:
-    """A message that tells the scripted model what to do (tests/model_server.py)."""
+    """A message that tells the scripted model what to do (tests/support/model_server.py)."""
     return json.dumps(directives)

@@ -14,8 +14,8 @@ from chats.models import Chat
 from knowledge.models import Article
 from staff.paging import BoundedPaginator
 from tenants.models import ApiKey, CreditEntry, EndUser, Tenant
-from tests.actors import Actor
-from tests.admin.conftest import NewChat, page_of
+from tests.staff.conftest import NewChat, page_of
+from tests.support.actors import Actor
 
 MANY = 300
 LARGE = (

@@ -12,8 +12,8 @@ from playwright.async_api import Browser, expect
 from chats.models import Chat, Message
 from core.db.executor import in_thread
 from tenants.models import Tenant
-from tests.client import script
-from tests.page.conftest import PASSWORD, Visitor
+from tests.support.client import script
+from tests.web.conftest import PASSWORD, Visitor
 
 #: No database decides it (tests/__main__.py).
 pytestmark = pytest.mark.once

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import ClassVar
 
-from tests.forkserver import ROOT, Child, start_python
+from tests.support.forkserver import ROOT, Child, start_python
 
 #: Read when a program or an interpreter starts, so that a forked one knows nothing of it.
 AT_START = {"LD_PRELOAD", "PYTHONPROFILEIMPORTTIME"}
@@ -49,8 +49,8 @@ def is_ready(port: int) -> bool:
 class Server:
     """One process of the service under a real ASGI server."""
 
-    #: Whether it is forked from a process that has imported its libraries (tests/forkserver.py). The tests say so; what
-    #: is measured starts as it does everywhere.
+    #: Whether it is forked from a process that has imported its libraries (tests/support/forkserver.py). The tests say
+    #: so; what is measured starts as it does everywhere.
     forked: ClassVar[bool] = False
 
     def __init__(
