@@ -301,6 +301,8 @@ X_FRAME_OPTIONS = "DENY"
 
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
+#: The browser's client, which the page uses as everybody else may: /static/lexicon/lexicon-client.js.
+STATICFILES_DIRS = [("lexicon", BASE_DIR / "clients" / "js")]
 # Where nothing was collected (`make run`), the files are served from where they lie.
 SERVESTATIC_USE_FINDERS = not STATIC_ROOT.is_dir()
 SERVESTATIC_USE_STATIC_ROOT = SERVESTATIC_USE_MANIFEST = False

@@ -44,7 +44,7 @@ ALL_TENANTS = {
     "webhooks.claims.do_tidy": "the courier's tidying, by age",
     "webhooks.endpoints.do_send_again": "staff see every tenant's; joined to the deliveries it is given",
     "webhooks.endpoints.dead_letters": "staff see every tenant's; of the endpoints it is given",
-    "webhooks.templatetags.switched_off.endpoints_switched_off": "staff see every tenant's",
+    "staff.templatetags.switched_off.endpoints_switched_off": "staff see every tenant's",
     "web.management.commands.demo.stored": "finds out whose key `make run` remembered",
 }
 #: Which function runs such a query where it is a statement that was compiled before.

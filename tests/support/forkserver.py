@@ -2,8 +2,8 @@
 
 `python -m tests.support.forkserver` imports the libraries that the service needs, none of its own modules, and forks
 for each process that is asked for. The child is given arguments, environment, folder and outputs of its own, and from
-there on runs what a new interpreter would have run. It is a process like any other: it has its own pid, hears its own signals,
-dies of `kill -9` and has an exit code.
+there on runs what a new interpreter would have run. It is a process like any other: it has its own pid, hears its own
+signals, dies of `kill -9` and has an exit code.
 
 What must be seen from its first instruction starts as usual: an interpreter with other libraries preloaded
 (`LD_PRELOAD`), the programs of the package, the image and `make run`, and daphne, whose reactor can not be forked.

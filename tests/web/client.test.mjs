@@ -8,7 +8,7 @@ import {
   Transcript,
   backoff,
   decide,
-} from "../../web/static/lexicon/lexicon-client.js";
+} from "../../clients/js/lexicon-client.js";
 
 const STREAM = [
   'id: 1\ndata: {"type":"delta","text":"Grüße 👋🏽, "}\n\n',

@@ -256,7 +256,7 @@ def test_the_example_makes_a_token_with_curl(page_server: Server, acme: Actor) -
 
 def test_the_example_reads_a_stream_in_node(page_server: Server, acme: Actor, tmp_path: Path) -> None:
     node = need("node", shutil.which("node"))
-    shutil.copy(ROOT / "web/static/lexicon/lexicon-client.js", tmp_path)
+    shutil.copy(ROOT / "clients/js/lexicon-client.js", tmp_path)
     program = example("javascript", "new SSEParser").replace("127.0.0.1:8000", f"127.0.0.1:{page_server.port}")
     (tmp_path / "stream.mjs").write_text(program)
     env = {"CUSTOMER_KEY": acme.customer_key, "PATH": "/usr/bin:/bin"}
