@@ -72,7 +72,7 @@ class Policy:
 
     #: Passages that score less (0 to 1) are no answer.
     answer_threshold: float = 0.3
-    #: Whoever says one of these words or phrases wants a person.
+    #: A user who says one of these words or phrases wants a person.
     escalation_keywords: tuple[str, ...] = ()
     #: So many replies without an answer, one after the other, and a person takes over; 0 for never.
     escalation_after: int = 3

@@ -1,4 +1,4 @@
-"""Which rules of the tenant's hand a chat to a person, whoever its agent is?"""
+"""Which rules of the tenant's hand a chat to a person, with any agent?"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Who of the staff is there to answer chats?
 
-Whoever may change chats and has used the admin a short while ago (STAFF_AWAY_SECONDS). It is kept in the database,
+Members who may change chats and have used the admin a short while ago (STAFF_AWAY_SECONDS). It is kept in the database,
 for every process to read.
 """
 

@@ -1,6 +1,6 @@
 """Who is told, once it is committed, that something in a chat changed?
 
-A wake-up says which chat. Whoever is woken reads the database, unless he stands right before what was committed and
+A wake-up says which chat. A feed that is woken reads the database, unless it stands right before what was committed and
 is told where the chat stands since. The engine's process listens; in a command nobody does, and the engine finds what
 changed at its next look.
 """
@@ -37,7 +37,7 @@ def stop_listening(listener: Listener) -> None:
 
 
 def after_commit(chat_id: uuid.UUID, *, owner_asked: bool = False, snapshot: ChatSnapshot | None = None) -> None:
-    """Wake whoever follows this chat when the transaction is committed.
+    """Wake the followers of this chat when the transaction is committed.
 
     `snapshot` is what a reading of it would find then; only who holds the chat's lock to the end can know.
     """

@@ -1,6 +1,6 @@
 """Where may this server connect to, when somebody else names the address?
 
-Whoever names an address may name one that only this server reaches: itself, its neighbours, the cloud's
+A caller that names an address may name one that only this server reaches: itself, its neighbours, the cloud's
 metadata. So an address is looked at twice: as it is written, and again as it was resolved for the very
 connection that is opened, so that a name that changes its mind meanwhile gains nothing. The bytes go to
 the address that was checked; Host header and certificate stay those of the name.
@@ -165,7 +165,7 @@ def _is_public(address: Address) -> bool:
 
 
 def _is_listed(host: str) -> bool:
-    """Whether whoever runs this installation allows the host, or the address, by name or by network."""
+    """Whether the operator of this installation allows the host, or the address, by name or by network."""
     name = host.rstrip(".").lower()
     try:
         address = ipaddress.ip_address(name)

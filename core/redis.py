@@ -16,7 +16,7 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-#: Seconds until a call gives up: many times what an answer takes, little for whoever waits.
+#: Seconds until a call gives up: many times what an answer takes, little for the caller that waits.
 CALL_SECONDS = 0.25
 #: What a call fails with while Redis is away. (redis-py's own errors are no OSErrors.)
 AWAY = (redis.RedisError, OSError, TimeoutError)
@@ -35,7 +35,7 @@ def _new_client() -> redis.Redis:
 
 
 def new_async_client() -> redis.asyncio.Redis:
-    """For the event loop that runs now; whoever makes it closes it."""
+    """For the event loop that runs now; the caller closes it."""
     return redis.asyncio.Redis.from_url(settings.REDIS_URL, retry=AsyncRetry(NoBackoff(), 0), **_TIMEOUTS)
 
 

@@ -73,7 +73,7 @@ class InvertedIndex:
 
 @dataclass
 class TenantIndex:
-    """What a process remembers of one tenant. Whoever looks at it holds its lock."""
+    """What a process remembers of one tenant. Its readers hold its lock."""
 
     lock: Lock = field(default_factory=Lock)
     indexes: dict[str, InvertedIndex] = field(default_factory=dict)

@@ -110,7 +110,7 @@ class PassageVector(TenantOwned):
 
 
 class ImportLease(TenantOwned):
-    """That an import of the tenant's articles runs. It holds until then, and whoever runs it renews it."""
+    """That an import of the tenant's articles runs. It holds until then, and the process that runs it renews it."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     expires_at = models.DateTimeField(editable=False)

@@ -83,7 +83,7 @@ def fill(using: str = DEFAULT_DB_ALIAS) -> int:
     last = done = 0
     while has_column(using):
         with transaction.atomic(using), connections[using].cursor() as cursor:
-            # What somebody else is at, he fills or deletes.
+            # What another process is at, that one fills or deletes.
             cursor.execute(
                 "SELECT id, vector FROM agents_passagevector WHERE embedding IS NULL AND id > %s"
                 " AND length(vector) <= %s ORDER BY id LIMIT %s FOR NO KEY UPDATE SKIP LOCKED",

@@ -1,6 +1,6 @@
 """What does a web page say, as an article?
 
-Whoever names the page may name one that only this server reaches: every connection, redirects' too, goes through
+The address of the page may be one that only this server reaches: every connection, redirects' too, goes through
 `core.outbound`. What it sends is read in a process of its own (knowledge/parser_process.py).
 """
 

@@ -106,7 +106,7 @@ def trusted_proxies() -> Found:
     for proxy in settings.TRUSTED_PROXIES:
         if proxy == "*":
             yield checks.Warning(
-                "TRUSTED_PROXIES is *: whoever reaches this port may claim any address.",
+                "TRUSTED_PROXIES is *: a caller that reaches this port may claim any address.",
                 hint="Name the proxy's address or network.",
                 id="lexicon.W014",
             )

@@ -98,7 +98,7 @@ class ChatPage(admin.ModelAdmin):
             changed = change_chat(tenant_id=chat.tenant_id, chat_id=chat.id, status=wanted)
             self.log_change(request, chat, f"Status: {wanted}.")
             self.message_user(request, CHANGES[wanted][1], messages.SUCCESS)
-            # Whoever was typing goes on typing.
+            # A text that was begun is not lost.
             return self._page(request, changed, text=text) if text else _back(chat)
         return self._answer(request, chat, text)
 

@@ -21,7 +21,7 @@ from staff.chat_page import ChatPage
 from staff.paging import PagedAdmin, ReadOnlyAdmin
 from tenants.models import EndUser
 
-#: Most tenants whose user of one id is looked for; whoever means one of more looks in their tenant.
+#: Most tenants whose user of one id is looked for; for one of more, look in the tenant.
 _SAME_NAME = 100
 
 

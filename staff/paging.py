@@ -16,7 +16,7 @@ from django.utils.text import capfirst
 
 
 class BoundedPaginator(Paginator):
-    """Counts no further than people page; whoever looks for more than that searches."""
+    """Counts no further than people page; to find more than that, people search."""
 
     #: Most rows that are counted and can be paged to.
     MOST = 1000

@@ -19,7 +19,7 @@ _EARLY = PACE / 4
 
 
 async def _nothing() -> None:
-    """Whoever may always push has nothing to wait for."""
+    """A runner that may always push has nothing to wait for."""
 
 
 class Coalescer:

@@ -57,7 +57,7 @@ class Lease:
     def may_take_over(self) -> bool:
         """Whether it may judge others dead: not before a whole lease without a lapse.
 
-        After an outage of the database everybody looks dead to whoever beats first.
+        After an outage of the database everybody looks dead to the process that beats first.
         """
         return self.holds() and self._clock() - self._since >= settings.LEASE_SECONDS
 
@@ -130,7 +130,7 @@ class Heartbeat:
             asked = time.monotonic()
             try:
                 leases.beat(self._process_id)
-                # Before the lease: whoever waits for that may ask for this at once.
+                # Before the lease: what waits for that may ask for this at once.
                 self._problem = self._find_problem()
                 self._lease.renew(asked)
             except Exception:

@@ -1,8 +1,8 @@
 """Who in other processes hears that something in a chat changed, or that more was said?
 
-A wake-up names the chat, never what changed: whoever hears it reads. It goes over channels-redis'
+A wake-up names the chat, never what changed: a process that hears it reads. It goes over channels-redis'
 pub/sub layer, which may lose any of them and fails while Redis is away; so nothing here raises, no
-socket depends on it, and whoever waits looks for itself once a second (streaming/cluster.py).
+socket depends on it, and each process looks for itself once a second (streaming/cluster.py).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def message(process_id: uuid.UUID, chat_id: uuid.UUID, hint: Hint) -> dict[str, 
 def read_message(told: object) -> tuple[uuid.UUID, uuid.UUID, Hint] | None:
     """Of which process a wake-up is, of which chat, and why; None where this version does not know what it says.
 
-    A later version may stand beside this one in an upgrade. Whoever needed to hear of it looks once a second.
+    A later version may stand beside this one in an upgrade. A process that needed to hear of it looks once a second.
     """
     try:
         return uuid.UUID(told["from"]), uuid.UUID(told["chat"]), Hint(told["news"])  # type: ignore[index]

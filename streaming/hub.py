@@ -168,7 +168,7 @@ class Hub:
         return self._feeds.keys() | self._watches.keys()
 
     def compare(self, chat_ids: Collection[uuid.UUID], positions: Mapping[uuid.UUID, Position]) -> None:
-        """Wake whoever follows a chat that has moved on unheard."""
+        """Wake the followers of a chat that has moved on unheard."""
         for chat_id in chat_ids:
             position = positions.get(chat_id)
             if (feed := self._feeds.get(chat_id)) and feed.position != position:

@@ -159,7 +159,7 @@ def _milliseconds(seconds: float) -> int:
 
 
 def _farewell(spoke: bool, away_message: str) -> str:
-    """What is said at the end of a reply that calls a person, whoever's it is."""
+    """What is said at the end of a reply that calls a person, by any agent."""
     parts = [] if spoke else [SAY["hand_over"]]
     if away_message:
         parts.append(away_message)

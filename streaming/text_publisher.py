@@ -30,7 +30,7 @@ AGAIN_SECONDS = 0.5
 
 # Of each text: appends what its list does not have yet, so a second call after a lost answer changes nothing; refuses
 # (0) where pieces before these are missing, because Redis came back empty. Then it wakes the readers, where anybody but
-# the owner listens (who listens only just lost his subscription: then others hear at their next look). What it is given
+# the owner listens (a subscription may just be lost: then others hear at their next look). What it is given
 # of a text are six values, and the pieces.
 _PUSH = """
 local answers, at = {}, 1

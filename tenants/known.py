@@ -94,7 +94,7 @@ class Known(Generic[Name]):
                 except Exception as error:
                     for answer in asked.values():
                         answer.set_exception(error)
-                        answer.exception()  # Whoever asked may be gone.
+                        answer.exception()  # The callers may be gone.
                     continue
                 for name, answer in asked.items():
                     _keep(self._found if name in found else self._absent, name, self._clock())

@@ -1,6 +1,6 @@
 """How is an event kept, so that it is told exactly if what caused it is committed?
 
-Whoever causes an event calls `save` within the transaction. Telling it is another process's business, or this
+The code that causes an event calls `save` within the transaction. Telling it is another process's business, or this
 one's a moment later: `listen` is how that moment is known.
 """
 

@@ -15,7 +15,7 @@ Intent = Literal[
     "greeting", "thanks", "farewell", "identity", "noted", "person", "frustration", "anger", "no", "question"
 ]
 
-#: Longest small talk, in words: whoever writes more has something to say.
+#: Longest small talk, in words: a longer message has something to say.
 SMALL_TALK_WORDS = 12
 #: A follow-up has at most this many terms of its own; whatever has more can be searched for by itself.
 FOLLOW_UP_TERMS = 2

@@ -128,7 +128,7 @@ def _messages(request: Request) -> list[dict[str, Any]]:
     for role, content in said:
         if not messages or messages[-1]["role"] != role:
             messages.append({"role": role, "content": []})
-        # What was said on its own stays on its own, whoever speaks twice.
+        # What was said on its own stays on its own, also where one side speaks twice.
         messages[-1]["content"].append({"type": "text", "text": content})
     for exchange in request.exchanges:
         messages += _exchanged(exchange)

@@ -13,7 +13,7 @@ from agents.contract import AgentFailure
 
 #: Statuses that pass: overload and faults of the server, and of what stands in front of it. 529 is Anthropic's.
 PASSING = frozenset({429, 500, 502, 503, 504, 529})
-#: Whoever asks too much is asked once more and not again.
+#: A model that was asked too much is asked once more and not again.
 TOO_MANY = 429
 #: Seconds before the first try more, doubled for each one after it, less up to a quarter by chance: as OpenAI's and
 #: Anthropic's own clients wait (INITIAL_RETRY_DELAY in their _constants.py).

@@ -1,4 +1,4 @@
-"""How does a reply end, exactly once, whoever tries to end it?"""
+"""How does a reply end, exactly once, however many try to end it?"""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ async def in_thread_until_answered(unit: Callable[P, T], *args: P.args, **kwargs
 
 def _run(asked: float, unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     global _answered_at
-    # Whoever waits behind many others is served in his turn; behind a database that hangs, he is not.
+    # A unit that waits behind many others is served in its turn; behind a database that hangs, it is not.
     if time.monotonic() > max(asked, _answered_at) + WAITING_SECONDS:
         raise unavailable()
     answered = True

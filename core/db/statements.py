@@ -95,7 +95,7 @@ class Select(_Statement, Generic[T]):
             return [statement.read(row) for row in cursor.fetchall()]
 
     def first(self, **given: Any) -> T | None:
-        """The first row, or None. Whoever asks for it says in the queryset which one that is."""
+        """The first row, or None. The queryset says by its order which one that is."""
         database = connections[DEFAULT_DB_ALIAS]
         statement = self._statement(database)
         assert statement.read is not None

@@ -3,12 +3,12 @@
 In one and the same, as long as that gets on: threads that work at a time hand Python's lock to each other at every
 statement. A question with its reply took half as much processor time again with eight of them (`make bench
 ARGS="relay 20 1 10"`), and the event loop hardly got it: with eight at work `/readyz` took 0.3 to 0.8 s in F33 of
-`make faults`, with three 0.15. Another one joins in where whoever works has been at one unit for SLOW seconds, and for
-longer the more there are, so that a statement that takes long holds up nobody else, and up to FEW where units wait for
-LATE seconds before they are begun.
+`make faults`, with three 0.15. Another one joins in where all that work have been at one unit for SLOW seconds, longer
+the more there are, so that a statement that takes long holds up nobody else, and up to FEW where units wait for LATE
+seconds before they are begun.
 
-Units wait in lanes, a tenant's in one of its own, and the lanes take turns: who gives a hundred at once waits for them,
-and nobody else does.
+Units wait in lanes, a tenant's in one of its own, and the lanes take turns: a tenant that gives a hundred at once waits
+for them, and nobody else does.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ class ThreadPool:
     async def run(self, call: Callable[[], Any], *, lane: str = "") -> Any:
         """What `call` answers, run in a thread, after what waits in its lane.
 
-        Whoever is cancelled meanwhile does not stop it once it has begun.
+        Cancelling the caller does not stop a unit that has begun.
 
         Raises RuntimeError where the pool is closed.
         """
@@ -229,7 +229,7 @@ class ThreadPool:
                 self._idle_worker().join_in()
 
     def _look_soon(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Look whether the units that wait by then need help: whoever is at work now may turn out to be slow."""
+        """Look whether the units that wait by then need help: the threads at work now may turn out to be slow."""
         # One that was closed meanwhile does not look.
         if self._looking is not loop:
             self._looking = loop

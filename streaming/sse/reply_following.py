@@ -41,7 +41,7 @@ _FAILED = "The agent could not finish its reply"
 async def follow_reply(hub: Hub, reply: Reply, *, first: int = 0) -> AsyncGenerator[str | KeepAlive | Finished, None]:
     """The pieces of the try that `reply` names, from piece `first` on, as they are said; then how it finished.
 
-    A try that its process loses finishes with a problem: whoever appends can not take back.
+    A try that its process loses finishes with a problem: what was appended can not be taken back.
     """
     index = first
     owner_id = reply.owner_id

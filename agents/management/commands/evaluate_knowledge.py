@@ -1,4 +1,4 @@
-"""How does whoever changes articles, or the search, see how well questions are answered?"""
+"""How well are questions answered after a change of articles, or of the search?"""
 
 from __future__ import annotations
 

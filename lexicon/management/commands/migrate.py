@@ -21,7 +21,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 LOCK = int.from_bytes(b"lexicon", "big")
 #: Seconds between two looks whether another process is done.
 LOOK_SECONDS = 0.5
-#: What a migration may wait for a table: whoever comes after it waits behind it.
+#: What a migration may wait for a table: statements that come after it wait behind it.
 LOCK_TIMEOUT = "-c lock_timeout=5000"
 
 
