@@ -48,7 +48,7 @@ class Watch:
             self._position = position
             self.change()
 
-    def look(self) -> None:
+    def clear(self) -> None:
         """The reader looks now: what happened until here wakes it no more."""
         self._woken.clear()
 
@@ -57,7 +57,7 @@ class Watch:
         loop = asyncio.get_running_loop()
         self._until, self._is_late = loop.time() + seconds, False
         if self._timer is None or self._timer.when() > self._until:
-            self.rest()
+            self.cancel()
             self._timer = loop.call_at(self._until, self._look_at_clock, loop)
         try:
             await self._woken.wait()
@@ -65,7 +65,7 @@ class Watch:
             self._until = None
         return not self._is_late
 
-    def rest(self) -> None:
+    def cancel(self) -> None:
         """The reader waits no more."""
         if self._timer is not None:
             self._timer.cancel()
@@ -155,7 +155,7 @@ class Hub:
         try:
             yield watch
         finally:
-            watch.rest()
+            watch.cancel()
             watches = self._watches[chat_id]
             watches.discard(watch)
             if not watches:

@@ -89,7 +89,7 @@ class Deadline:
         self._give_up = give_up
         self._look()
 
-    def rest(self) -> None:
+    def cancel(self) -> None:
         """Nobody waits any more."""
         if self._timer is not None:
             self._timer.cancel()
@@ -104,7 +104,7 @@ class Deadline:
         return ProviderError(how, reason="connection", passes=True)
 
     def _look(self) -> None:
-        self.rest()
+        self.cancel()
         if self._now() < self.until:
             self._timer = self._loop.call_at(self.until, self._look)
         else:

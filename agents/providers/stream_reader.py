@@ -82,7 +82,7 @@ class StreamReader:
 
     async def read_rest(self) -> None:
         """Read what follows the end, where it comes soon."""
-        self._deadline.rest()
+        self._deadline.cancel()
         assert self._response is not None
         with contextlib.suppress(TimeoutError, aiohttp.ClientError, OSError):
             async with asyncio.timeout(REST_SECONDS):
@@ -91,7 +91,7 @@ class StreamReader:
 
     def close(self) -> None:
         """Listen no more: the connection is closed, unless the answer was read to its end."""
-        self._deadline.rest()
+        self._deadline.cancel()
         if self._response is not None:
             self._response.close()
 

@@ -48,7 +48,7 @@ async def follow_reply(hub: Hub, reply: Reply, *, first: int = 0) -> AsyncGenera
     live: ReplyText | None = None
     with hub.watch(reply.chat_id) as watch:
         while True:
-            watch.look()
+            watch.clear()
             if live is None:
                 live = hub.find_live(chat_id=reply.chat_id, reply_id=reply.id, epoch=reply.epoch, owner_id=owner_id)
             while live is not None and index < len(live.pieces):
