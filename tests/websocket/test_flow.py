@@ -91,7 +91,7 @@ async def test_what_happened_before_a_reader_looked_wakes_it_no_more(live: Reply
     hub = Hub(uuid.uuid4())
     with hub.watch(live.chat_id) as watch:
         hub.notify(live.chat_id)
-        watch.look()
+        watch.clear()
         assert not await watch.wait(0)
 
 
