@@ -2,8 +2,8 @@
 
 SQLite has one writer at a time, and a connection that comes meanwhile sleeps, longer each time, and tries again: the
 one that has waited longest is asleep when the file is free, and after five seconds of bad luck it is told that the
-database is locked, although everybody writes for milliseconds. So the threads of this process queue for it, first come, first
-served. Between processes (a command beside the server) SQLite's own waiting holds, as it always did.
+database is locked, although everybody writes for milliseconds. So the threads of this process queue for it, first
+come, first served. Between processes (a command beside the server) SQLite's own waiting holds, as it always did.
 
 The file holds every message, so only its owner may read it, from the moment it is there.
 """
