@@ -12,7 +12,7 @@ pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).parents[2]
 QUESTIONS = ROOT / "benchmarks" / "knowledge"
-ARTICLES = {"shop": ROOT / "agents" / "demo_articles", "hosting": QUESTIONS / "articles"}
+ARTICLES = {"shop": ROOT / "knowledge" / "demo_articles", "hosting": QUESTIONS / "articles"}
 HALVES = ("tune", "held_back")
 FILES = [(company, half) for company in ARTICLES for half in HALVES]
 SHARES = {"paraphrase": 0.5, "direct": 0.3, "none": 0.2}

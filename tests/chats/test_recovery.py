@@ -339,6 +339,6 @@ def test_ending_after_adoption_is_fenced(post: Post, process: uuid.UUID, other_p
     die(process)
     adopted = adopt_orphan(orphan=orphan_of(reply), process_id=other_process)
     assert adopted is not None
-    assert not end(reply, content="the zombie's", epoch=1).still_owns
-    assert end(adopted, content="the heir's").still_owns
+    assert not end(reply, content="the zombie's", epoch=1).is_owned
+    assert end(adopted, content="the heir's").is_owned
     assert Message.objects.for_tenant(reply.tenant_id).get(id=reply.id).content == "the heir's"

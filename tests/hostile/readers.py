@@ -19,30 +19,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from agents import (
-    analyzer,
-    answer_composer,
-    article_files,
-    budget,
-    builtin,
-    dialogue_state,
-    evaluation,
-    excerpts,
-    folding,
-    intents,
-    prompt_leaks,
-    prompts,
-    query,
-    ranking,
-    retrieval,
-    retry_policy,
-    rules,
-    spelling,
-    toolbox,
-    vectors,
-)
+from agents import budget, evaluation, prompt_leaks, prompts, rules, toolbox
+from agents.builtin import agent, answer_composer, dialogue_state, intents
 from agents.builtin.phrases import SAY
 from agents.contract import Policy, Request, ToolCall, Turn
+from agents.providers import retry_policy
 from agents.providers.anthropic import Message
 from agents.providers.event_stream import EventStream, EventTooLong
 from agents.providers.openai_compatible import Completion, chat_messages
@@ -51,6 +32,7 @@ from chats import fields, posting
 from core import outbound, payload
 from core.errors import ApiError
 from core.observability import logs
+from knowledge import analyzer, article_files, excerpts, folding, query, ranking, retrieval, spelling, vectors
 from knowledge.excerpts import Passage
 from knowledge.inverted_index import InvertedIndex
 from knowledge.models import Article
@@ -135,7 +117,7 @@ def _of_turns(read: Callable[[str, Sequence[Turn]], object]) -> Callable[[str], 
 
 def _answer(request: Request) -> None:
     async def run() -> None:
-        async for _ in builtin.BuiltinAgent(words_per_second=0).reply(request):
+        async for _ in agent.BuiltinAgent(words_per_second=0).reply(request):
             pass
 
     asyncio.run(run())

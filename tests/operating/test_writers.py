@@ -159,7 +159,7 @@ def test_a_savepoint_keeps_the_turn(transactional_db: None) -> None:
     with transaction.atomic():
         with pytest.raises(ValueError, match="inner"), transaction.atomic():
             raise ValueError("inner")
-        waits = threading.Thread(target=queue.take, args=[SOON])
+        waits = threading.Thread(target=queue.acquire, args=[SOON])
         waits.start()
         until(lambda: len(queue) == 1)
     waits.join(SOON)
@@ -174,7 +174,7 @@ def test_who_waits_is_refused_when_the_line_stands_still_not_when_it_is_long() -
     queue = WriterQueue(clock=lambda: now)
     queue.acquire(SOON)
     with ThreadPoolExecutor(1) as threads:
-        waits = threads.submit(queue.take, 0.01)
+        waits = threads.submit(queue.acquire, 0.01)
         # By this clock, somebody was given the turn just now, however often it is asked.
         time.sleep(0.2)
         assert not waits.done()
@@ -190,7 +190,7 @@ def test_a_turn_that_comes_as_one_gives_up_is_not_lost() -> None:
     for _ in range(200):
         queue.acquire(SOON)
         with ThreadPoolExecutor(1) as threads:
-            waits = threads.submit(queue.take, 0.001)
+            waits = threads.submit(queue.acquire, 0.001)
             time.sleep(0.0005)
             queue.release()
             if waits.exception() is None:

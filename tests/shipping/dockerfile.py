@@ -52,11 +52,17 @@ def let_in(path: str) -> bool:
     return allowed
 
 
+def _holds_something(folder: str) -> bool:
+    """Whether the folder, or one in it, is let in: docker looks into one that is left out where a `!` names a part."""
+    named = (line.strip() for line in (ROOT / ".dockerignore").read_text().splitlines())
+    return let_in(folder) or any(pattern.startswith(f"!{folder}/") for pattern in named)
+
+
 def copy_context(target: Path) -> None:
     """What `COPY . .` copies."""
     for folder, folders, files in os.walk(ROOT):
         here = Path(folder).relative_to(ROOT)
-        folders[:] = [name for name in folders if let_in(str(here / name))]
+        folders[:] = [name for name in folders if _holds_something(str(here / name))]
         for name in files:
             if let_in(str(here / name)):
                 (target / here).mkdir(parents=True, exist_ok=True)
