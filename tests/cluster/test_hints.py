@@ -218,7 +218,7 @@ async def test_an_owner_that_listens_is_woken_by_nothing_it_says_unless_others_l
 async def test_a_push_whose_answer_was_lost_is_pushed_again_and_stands_once(copied: Copied) -> None:
     copied.say("one", " two")
     await copied.echoed("one two")
-    copied.live.mirrored = 0
+    copied.live.published = 0
     copied.say(" three")
     await copied.echoed("one two three")
     assert await copied.redis.llen(key(copied.live.reply_id, 1)) == 3  # type: ignore[misc]

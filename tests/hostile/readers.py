@@ -40,7 +40,7 @@ from lexicon.http import access_log
 from lexicon_client.sse import SseParser
 from lexicon_client.text import Text
 from staff.forms import LinesField, SynonymsField
-from streaming.reply_text import cut
+from streaming.reply_text import split_pieces
 from tenants import keys
 from tests.hostile.shapes import INSTRUCTIONS
 
@@ -367,7 +367,7 @@ READERS = [
     Reader("agents.toolbox:read_call", _call, REPLY),
     Reader("agents.prompts:system_text", _prompt, REPLY),
     Reader("agents.providers.retry_policy:read_retry_after", retry_policy.read_retry_after, LINE),
-    Reader("streaming.reply_text:cut", lambda text: list(cut(text)), 4 * REPLY),
+    Reader("streaming.reply_text:split_pieces", lambda text: list(split_pieces(text)), 4 * REPLY),
     # Articles, and files with articles.
     Reader(
         "knowledge.inverted_index:InvertedIndex.add", lambda text: InvertedIndex("en").add(1, text[:200], text), ARTICLE
