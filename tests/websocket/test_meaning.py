@@ -6,9 +6,11 @@ On one server only: what is tested is not what serves.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 
 from core.db.executor import in_thread
 from knowledge import article_store
@@ -26,6 +28,8 @@ def server(pristine: str, model_server: str, folder: Path) -> Iterator[Server]:
 
 
 async def test_a_question_is_answered_by_what_it_means(new_tenant: NewTenant) -> None:
+    # What other tests left in the database would come first, however much it is.
+    await in_thread(Article.objects.all_tenants().update, embed_after=timezone.now() + timedelta(days=1))
     actor = await new_tenant(model="builtin", answer_threshold=0.1)
     article = Article(tenant=actor.tenant, title="Parking", body="Leave your car behind the house.")
     await in_thread(article_store.save_article, article)
