@@ -101,6 +101,28 @@ def own_database(pristine: str, tmp_path: Path) -> Iterator[str]:
         yield address
 
 
+@pytest.fixture(autouse=True)
+def living_processes(request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker) -> Iterator[None]:  # type: ignore[no-untyped-def]
+    """After a test that empties the database in its end, the rows of the servers of the tests after it are there again.
+
+    Without its row, which it writes again with its next beat, a server lets no socket in.
+    """
+    from chats.models import Process
+
+    with django_db_blocker.unblock():
+        if _emptied:
+            Process.objects.bulk_create(_emptied, ignore_conflicts=True)
+        _emptied.clear()
+        marker = request.node.get_closest_marker("django_db")
+        if "transactional_db" in request.fixturenames or (marker and marker.kwargs.get("transaction")):
+            _emptied.extend(Process.objects.all())
+    return
+
+
+#: Rows that the test before took from the database.
+_emptied: list[Any] = []
+
+
 @pytest.fixture(scope="session")
 def model_server(folder: Path) -> Iterator[str]:
     """The base URL of a scripted model (tests/support/model_server.py says what it can do)."""
