@@ -102,7 +102,7 @@ def own_database(pristine: str, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture(autouse=True)
-def living_processes(request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker) -> Iterator[None]:  # type: ignore[no-untyped-def]
+def living_processes(request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker) -> None:  # type: ignore[no-untyped-def]
     """After a test that empties the database in its end, the rows of the servers of the tests after it are there again.
 
     Without its row, which it writes again with its next beat, a server lets no socket in.
@@ -116,7 +116,6 @@ def living_processes(request: pytest.FixtureRequest, django_db_setup: None, djan
         marker = request.node.get_closest_marker("django_db")
         if "transactional_db" in request.fixturenames or (marker and marker.kwargs.get("transaction")):
             _emptied.extend(Process.objects.all())
-    return
 
 
 #: Rows that the test before took from the database.
