@@ -7,9 +7,7 @@ counted by their address. Whether a caller may do what it asks is for the view t
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
 
-from asgiref.sync import markcoroutinefunction
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponseBase
@@ -18,6 +16,7 @@ from core.addresses import scope_of
 from core.db.executor import check_room, in_thread
 from core.error_responses import bad_request, error_of, error_response, is_customer_face
 from core.errors import RATE_LIMIT_EXCEEDED, ApiError
+from core.middleware import PROBES, AsyncMiddleware
 from core.observability import logs, metrics
 from tenants import keys, strangers
 from tenants.authentication import NoValidKey, check_kind, name_of_key, open_key
@@ -25,8 +24,6 @@ from tenants.known import live_keys, sessions
 from tenants.limits import Verdict, request_windows
 from tenants.models import ApiKey
 
-#: What machines ask all the time and what must always be told, and the files of pages.
-_NEVER_COUNTED = ("/healthz", "/readyz", "/metrics")
 #: The cookie of a session of Django's; another one costs no statement.
 _SESSION = re.compile(r"[a-z0-9]{32}")
 
@@ -34,15 +31,8 @@ _SESSION = re.compile(r"[a-z0-9]{32}")
 _MESSAGES = re.compile(r"/api/v1/customer/conversations/[^/]+/messages/?")
 
 
-class CallerMiddleware:
+class CallerMiddleware(AsyncMiddleware):
     """Finds the key's row, counts the request, and adds the rate limit's headers to every answer."""
-
-    async_capable = True
-    sync_capable = False
-
-    def __init__(self, get_response: Callable[[HttpRequest], Awaitable[HttpResponseBase]]) -> None:
-        self.get_response = get_response
-        markcoroutinefunction(self)
 
     async def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """The answer of the view, or the refusal of one request too many."""
@@ -124,7 +114,7 @@ async def _refuse_stranger(request: HttpRequest) -> HttpResponseBase | None:
 async def _refuse_page(request: HttpRequest) -> HttpResponseBase | None:
     """The same of a request for anything but the API. Pages look at the name by which they are called themselves."""
     path = request.path_info
-    if path in _NEVER_COUNTED or path.startswith(settings.STATIC_URL) or await _is_known(request):
+    if path in PROBES or path.startswith(settings.STATIC_URL) or await _is_known(request):
         return None
     problem = await strangers.refusal(scope_of(request))
     return None if problem is None else _refuse(request, problem)

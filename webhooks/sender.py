@@ -1,6 +1,6 @@
 """How do events reach their endpoints?
 
-Each server process runs a courier. It is woken when this process commits an event, and looks every few seconds
+Each server process runs a sender. It is woken when this process commits an event, and looks every few seconds
 for those of others and for those whose next attempt is due.
 """
 

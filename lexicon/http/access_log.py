@@ -10,36 +10,28 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import Any
 
-from asgiref.sync import markcoroutinefunction
 from django.conf import settings
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponseBase
 
+from core.middleware import PROBES, AsyncMiddleware
 from core.observability import logs, metrics, tracing
 
 logger = logging.getLogger(__name__)
 
 #: Asked every few seconds by machines: told only to who debugs.
-_OF_MACHINES = ("/healthz", "/readyz", "/metrics", settings.STATIC_URL)
+_OF_MACHINES = (*PROBES, settings.STATIC_URL)
 #: What a path names, by its name in the URLconf, and what a log line calls it.
 _IDS = {"chat_id": "chat_id", "conversation_id": "chat_id", "object_id": "object_id"}
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
-class AccessMiddleware:
+class AccessMiddleware(AsyncMiddleware):
     """Tells of each request once its answer has begun."""
-
-    async_capable = True
-    sync_capable = False
-
-    def __init__(self, get_response: Callable[[HttpRequest], Awaitable[HttpResponseBase]]) -> None:
-        self.get_response = get_response
-        markcoroutinefunction(self)
 
     async def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """The answer, as it is."""

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from asgiref.sync import markcoroutinefunction
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
@@ -28,20 +26,14 @@ from django.utils.deprecation import MiddlewareMixin
 from chats.staff_presence import note_presence
 from core.error_responses import error_of, error_response, malformed, method_not_allowed
 from core.errors import PAYLOAD_TOO_LARGE, ApiError
+from core.middleware import PROBES, AsyncMiddleware
 from core.observability import logs
 
 logger = logging.getLogger(__name__)
 
 
-class RequestIdMiddleware:
+class RequestIdMiddleware(AsyncMiddleware):
     """Gives every request an id, the caller's own where it is harmless, and every answer the same."""
-
-    async_capable = True
-    sync_capable = False
-
-    def __init__(self, get_response: Callable[[HttpRequest], Awaitable[HttpResponseBase]]) -> None:
-        self.get_response = get_response
-        markcoroutinefunction(self)
 
     async def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """The answer, with `X-Request-ID`."""
@@ -55,18 +47,11 @@ class RequestIdMiddleware:
         return response
 
 
-class WellFormedMiddleware:
+class WellFormedMiddleware(AsyncMiddleware):
     """Refuses what no view should have to read: a query that is none, and methods that the address does not take.
 
     A key is known by now, so that the request counts. What others answer to a wrong method gets the one shape.
     """
-
-    async_capable = True
-    sync_capable = False
-
-    def __init__(self, get_response: Callable[[HttpRequest], Awaitable[HttpResponseBase]]) -> None:
-        self.get_response = get_response
-        markcoroutinefunction(self)
 
     async def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """The answer of the view, or the refusal."""
@@ -142,22 +127,15 @@ def is_api(request: HttpRequest) -> bool:
 
 def is_of_api(path: str) -> bool:
     """Whether the path is the API's, or one that probes ask for."""
-    return path.startswith(("/api/v1/", "/healthz", "/readyz", "/metrics"))
+    return path.startswith(("/api/v1/", *PROBES))
 
 
 #: The key of an ASGI scope whose body is longer than it may be, with that bound as its value (lexicon/asgi.py).
 TOO_LONG = "lexicon.body_is_too_long"
 
 
-class BodyLengthMiddleware:
+class BodyLengthMiddleware(AsyncMiddleware):
     """Refuses a body that is too long, on every path, whether or not what is there would have looked at it."""
-
-    async_capable = True
-    sync_capable = False
-
-    def __init__(self, get_response: Callable[[HttpRequest], Awaitable[HttpResponseBase]]) -> None:
-        self.get_response = get_response
-        markcoroutinefunction(self)
 
     async def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """The answer; after a refusal the connection is closed."""

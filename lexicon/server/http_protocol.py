@@ -203,7 +203,7 @@ class HttpProtocol(Connection, HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """A request is all there."""
         if self._part == _HEAD:
-            return
+            return  # Of a head that is read once more (see `_upgrade`) nothing is complete yet.
         self._part, self._deadline = _COMPLETE, None
         _unfinished.pop(self, None)
         if self.cycle is not None:

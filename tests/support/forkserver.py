@@ -49,7 +49,7 @@ class Child:
         self.args = arguments
         self.pid = pid
         self.returncode: int | None = None
-        #: Where the nursery says how it ended.
+        #: Where the fork server says how it ended.
         self._ending = ending
 
     def poll(self) -> int | None:
@@ -112,7 +112,7 @@ _lock = threading.Lock()
 
 
 def start_python(arguments: Sequence[str], *, env: Mapping[str, str], stdout: int, stderr: int) -> Child:
-    """A process that runs `python <arguments>`, forked from this process's nursery."""
+    """A process that runs `python <arguments>`, forked by this process's fork server."""
     global _nursery
     with _lock:
         _nursery = _nursery or Nursery()
@@ -137,7 +137,7 @@ def run_python(
     return subprocess.CompletedProcess([sys.executable, *arguments], code, *texts)
 
 
-# --- In the nursery ---
+# --- In the fork server ---
 
 
 def main(asked: socket.socket) -> None:

@@ -1,4 +1,4 @@
-"""Endpoints of Acme and Globex, receivers that are real, and a courier."""
+"""Endpoints of Acme and Globex, receivers that are real, and a sender."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def deliveries(actor: Actor) -> list[Delivery]:
 
 @pytest.fixture
 def real_acme(on_own_database: None) -> Actor:  # noqa: F811
-    """Acme in a database of this test's own, which a courier's threads see too."""
+    """Acme in a database of this test's own, which a sender's threads see too."""
     return new_actor("Acme")
 
 
@@ -81,7 +81,7 @@ async def sending(
     settings: LazySettings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[sender.Sender]:
-    """A courier at work, which may reach this machine."""
+    """A sender at work, which may reach this machine."""
     settings.OUTBOUND_ALLOW = ["127.0.0.1"]
     monkeypatch.setattr(sender, "LOOK_SECONDS", 0.05)
     running = sender.Sender()
