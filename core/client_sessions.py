@@ -1,6 +1,6 @@
-"""Over which connections do backends reach their models?
+"""Over which connections does a process ask other servers over HTTP?
 
-Two sessions, so two pools of connections, for all backends of a process: one to the models of this installation,
+Two sessions, so two pools of connections: one to the models of this installation,
 whose addresses are its operator's, and one to those of tenants, each connection of which is checked
 (core/outbound.py). They belong to the event loop that first asks for them.
 """
