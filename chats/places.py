@@ -22,6 +22,7 @@ from django.db import connection
 from django.db.models import QuerySet, Value
 
 from chats.models import Connection, Process
+from core.db.advisory_lock import take_turn
 from core.db.statements import Param, Select
 
 #: How many numbers are drawn: all that most tenants have, and of thousands enough to find a free one.
@@ -148,8 +149,6 @@ def _permitted(row: Connection, places: int) -> list[int]:
 
 
 def _take_turn(*what: uuid.UUID | bool) -> None:
-    """Until the transaction ends, nobody else takes the same turn. On SQLite the transaction itself sees to that."""
-    if connection.vendor == "postgresql":
-        digest = hashlib.blake2b(f"places {what}".encode(), digest_size=8).digest()
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [int.from_bytes(digest, signed=True)])
+    """Until the transaction ends, nobody else admits a socket of the same."""
+    digest = hashlib.blake2b(f"places {what}".encode(), digest_size=8).digest()
+    take_turn(int.from_bytes(digest, signed=True))

@@ -51,7 +51,7 @@ TEXT_FIELDS = ("title", "body", "category", "language", "state", "source_url")
 
 
 class Article(Text):
-    """Something the tenant wants its users to know. Saved by `knowledge.retrieval.save_article`."""
+    """Something the tenant wants its users to know. Saved by `knowledge.article_store.save_article`."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     #: Another one with every saving, so that a sum of them tells of changes (knowledge/inverted_index.py).

@@ -31,6 +31,7 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from core.addresses import network_of
+from core.db.advisory_lock import take_turn
 from core.db.executor import release_connections
 from core.refusals import refused
 from staff.known_browsers import known_browser, may_be_known
@@ -49,7 +50,8 @@ _turns = {"known": threading.Lock(), "unknown": threading.Lock()}
 #: To look who is known takes a statement and, in a request's own thread, mostly a connection: one at a time.
 _looking = threading.Lock()
 
-#: What processes lock while they count, in PostgreSQL's numbers for advisory locks.
+#: The turn that attempts take to be counted. One for all is enough: it is held for some statements, and a password's
+#: hash takes a hundred times as long.
 _LOCK = int.from_bytes(b"logins", "big")
 
 
@@ -74,7 +76,7 @@ class StaffLoginForm(AdminAuthenticationForm):
         if may_be_known(request):
             with _looking:
                 browser = known_browser(request, name)
-        # The server has put the client's own address here, if a trusted proxy told it (lexicon/serve.py).
+        # The server has put the client's own address here, if a trusted proxy told it (lexicon/http/proxies.py).
         address = request.META.get("REMOTE_ADDR", "")
         with _turn(browser, address):
             try:
@@ -113,7 +115,7 @@ def do_begin(*, name: str, address: str, browser: str = "") -> LoginAttempt:
         # First without the lock: being refused a million times costs some reads.
         _check(attempt)
         with transaction.atomic():
-            _take_turn()
+            take_turn(_LOCK)
             LoginAttempt.objects.filter(at__lte=Now() - WINDOW).delete()
             _check(attempt)
             attempt.save()
@@ -157,16 +159,6 @@ def _bounds(attempt: LoginAttempt) -> list[tuple[Q, int]]:
         (Q(address=attempt.address), PER_NETWORK),
         (Q(who=attempt.who), PER_NAME),
     ]
-
-
-def _take_turn() -> None:
-    """Until the transaction ends, nobody else counts. On SQLite the transaction itself sees to that.
-
-    One lock for all is enough: it is held for some statements, and a password's hash takes a hundred times as long.
-    """
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
 
 
 def _explain(locked: Locked, browser: str) -> str:

@@ -14,7 +14,7 @@ QUOTE_CHARACTERS = 450
 #: A passage of so many characters, two or three sentences, is not trimmed, and what is trimmed grows to it.
 BRIEF_CHARACTERS = 200
 #: Two articles tie where the second scores so much of the first. Over the demo articles that is where people hesitate,
-#: too ("How do I send something back?": returning or refunds), in 3 of 68 questions (tests/agents/questions.json).
+#: too ("How do I send something back?": returning or refunds), in 3 of 68 questions (tests/agents/questions.csv).
 TIE = 0.97
 #: A word of the title tells more of what an article answers than one of its body.
 _TITLE_WEIGHT = 3

@@ -116,12 +116,12 @@ def do_checkpoint(*, process_id: uuid.UUID, said: list[CheckpointDelta]) -> None
     """Keep what was said since the last time, of the replies this process still owns."""
     mine = Reply.objects.all_tenants().filter(owner_id=process_id, state=Reply.State.RUNNING)
     mine = mine.filter(id__in=[item.reply_id for item in said]).order_by("id").select_for_update(no_key=True)
-    snapshot = set(mine.values_list("id", "epoch"))
+    still_owned = set(mine.values_list("id", "epoch"))
     Checkpoint.objects.bulk_create(
         [
             Checkpoint(reply_id=item.reply_id, epoch=item.epoch, first_piece=item.first_piece, pieces=item.pieces)
             for item in said
-            if (item.reply_id, item.epoch) in snapshot
+            if (item.reply_id, item.epoch) in still_owned
         ],
         ignore_conflicts=True,
     )
